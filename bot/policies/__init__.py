@@ -1,0 +1,1 @@
+"""Policy objects in, a Chain out: every policy API is lowered to the one model of `model.py`."""
