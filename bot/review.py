@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from bot.policies.model import Assumption
 from bot.policies.traffic import Traffic
-from bot.reachability.change import Change, EndpointFacts, PairChange, PolicyText, Totals
+from bot.reachability.change import Change, Decision, EndpointFacts, PairChange, Path, PolicyText, Totals
 from bot.sources import Unread
+
+
+class Settings(NamedTuple):
+    """What the user asked for beside the two sides.
+
+    `cni`: None to find out. `pod_cidrs`: None to learn them, () for outside every CIDR. `context`: a file of the rest of the
+    cluster. `pairs`: list every pair beside the rows. `fail_on`: what blocks (docs/exit-codes.md). `config`: a file in place of the
+    base side's. `environment`: only this one.
+    """
+
+    cni: str | None = None
+    pod_cidrs: tuple[str, ...] | None = None
+    context: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    pairs: bool = False
+    fail_on: tuple[str, ...] = ()
+    config: str | None = None
+    environment: str | None = None
+    allow_empty: bool = False
 
 
 class Side(NamedTuple):
@@ -38,7 +59,10 @@ class Environment(NamedTuple):
 
 
 class Review(NamedTuple):
-    """The whole answer for one pull request; `notes` are said in the headline's neighbourhood (a merge conflict, Flannel alone)."""
+    """The whole answer for one pull request; `notes` are said in the headline's neighbourhood (a merge conflict, Flannel alone).
+
+    `fail_on` is what was set to block, so that reports can mark the rows that do.
+    """
 
     base: Side
     head: Side
@@ -47,3 +71,49 @@ class Review(NamedTuple):
     environments: tuple[Environment, ...]
     verdict: str
     notes: tuple[str, ...] = ()
+    fail_on: tuple[str, ...] = ()
+
+
+class Listing(NamedTuple):
+    """Every open path of one side; the fields are those of Environment."""
+
+    cni: str
+    universe: Traffic
+    endpoints: dict[str, EndpointFacts]
+    paths: tuple[Path, ...]
+    incomplete: tuple[Unread, ...]
+    coverage: tuple[Unread, ...]
+    assumptions: tuple[tuple[Assumption, int], ...]
+    notes: tuple[str, ...]
+
+
+class Failed(NamedTuple):
+    """An expectation (as written) that does not hold. `got`, `egress`, `ingress`: allow, deny or possible; `why` in words."""
+
+    expectation: Mapping[str, object]
+    got: str
+    egress: str
+    ingress: str
+    why: str
+
+
+class Verification(NamedTuple):
+    """How many expectations there are and hold; which do not, and which name an end that is not there (they do not hold either)."""
+
+    total: int
+    held: int
+    failed: tuple[Failed, ...]
+    unmatched: tuple[Mapping[str, object], ...]
+    incomplete: tuple[Unread, ...]
+    assumptions: tuple[tuple[Assumption, int], ...] = ()
+
+
+class Explanation(NamedTuple):
+    """One concrete path, walked: for each side its name, the verdict (open, possible, closed) and what each checkpoint decided."""
+
+    source: str
+    destination: str
+    port: str
+    sides: tuple[tuple[str, str, tuple[Decision, ...]], ...]
+    hints: tuple[str, ...]
+    incomplete: tuple[Unread, ...]
