@@ -31,6 +31,29 @@ class Settings(NamedTuple):
     allow_empty: bool = False
 
 
+class Place(NamedTuple):
+    """One state of the manifests: the folder or file at `path`, or (with `ref`) a Git ref of the repository there."""
+
+    path: str = "."
+    ref: str | None = None
+
+
+class Refs(NamedTuple):
+    """Two Git refs. `base` None: origin's default branch, else main. `head` None: the working tree. `mode`: merge, branch, exact."""
+
+    repo: str = "."
+    base: str | None = None
+    head: str | None = None
+    mode: str = "merge"
+
+
+class Folders(NamedTuple):
+    """Two folders, compared without Git."""
+
+    base: str
+    head: str
+
+
 class Side(NamedTuple):
     """One side of the comparison: what was asked for, and the commit it is (None: a folder or the working tree)."""
 
@@ -39,7 +62,11 @@ class Side(NamedTuple):
 
 
 class Environment(NamedTuple):
-    """One cluster's review. `verdict`: pass, allowed, look, blocked or incomplete. `incomplete` makes it red, `coverage` does not."""
+    """One cluster's review. `verdict`: pass, allowed, look, blocked or incomplete. `incomplete` makes it red, `coverage` does not.
+
+    `sizes`: how many workloads of each namespace are on both sides, if `endpoints` does not hold them all (reports name a
+    set by its namespace where it is complete).
+    """
 
     name: str
     cni: str
@@ -56,6 +83,7 @@ class Environment(NamedTuple):
     coverage: tuple[Unread, ...]
     assumptions: tuple[tuple[Assumption, int], ...]
     notes: tuple[str, ...]
+    sizes: Mapping[str, int] | None = None
 
 
 class Review(NamedTuple):

@@ -1,0 +1,431 @@
+"""Arguments in, a review (or listing, explanation, verification) computed and written, an exit code out. No logic."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bot import __version__
+from bot.errors import NetreachError, UsageError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from bot.report.text import Line
+    from bot.review import Folders, Place, Refs, Settings
+
+Writer = Callable[[], "str | list[Line]"]
+CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
+SCHEMAS = ("report", "list", "verify", "explain", "expectations", "config")
+ALIASES = {"md": "markdown"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (docs/exit-codes.md). Never raises."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verbose = "--verbose" in arguments
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+        options = _parser().parse_args(arguments)
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return _say("interrupted", 130, verbose)
+    except NetreachError as error:
+        return _say(str(error), error.exit_code, verbose)
+    except Exception as error:
+        words = str(error).splitlines()[0][:300] if str(error) else ""
+        advice = "" if verbose else " (a fault of netreach; --verbose shows where)"
+        return _say(f"internal error: {type(error).__name__}{': ' if words else ''}{words}{advice}", 70, verbose)
+
+
+def _say(message: str, code: int, verbose: bool) -> int:
+    """Tell a person what went wrong. Nothing here may fail: a closed stderr must not change the code."""
+    from bot.report.escape import plain
+
+    try:
+        if verbose:
+            import traceback
+
+            traceback.print_exc()
+        for line in message.splitlines():
+            sys.stderr.write(f"netreach: {plain(line, 1000)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="netreach", description="Shows which network paths a change of Kubernetes manifests opens or closes, and why.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"netreach {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    diff = _command(commands, "diff", _diff, "compare two Git refs, or two folders", "text, markdown, json, csv, dot, mermaid")
+    diff.add_argument("refs", nargs="*", metavar="BASE [HEAD]", help="Git refs (default: origin's default branch and the working tree)")
+    _two_sides(diff)
+    diff.add_argument("--dirs", nargs=2, metavar=("BASE_DIR", "HEAD_DIR"), help="compare two folders, no Git")
+    diff.add_argument("--pairs", action="store_true", help="json, csv: every changed pair beside the groups")
+    diff.add_argument("--link", metavar="URL", help="markdown: address of the repository's files, like https://github.com/o/r/blob")
+    diff.add_argument("--fail-on", action="append", default=[], metavar="WHAT", help="rule, lint-error, internet, any-opened, any-change, never")
+    diff.add_argument("--exit-code", action="store_true", help="exit 1 on any difference, as git diff does")
+
+    listing = _command(commands, "list", _list, "every open path", "text, json, csv, dot, mermaid")
+    _one_side(listing)
+
+    explain = _command(commands, "explain", _explain, "walk one path and say what decides it", "text, json")
+    explain.add_argument("--from", dest="source", required=True, metavar="A", help="namespace/workload, internet, ip:ADDRESS, ...")
+    explain.add_argument("--to", dest="destination", required=True, metavar="B")
+    explain.add_argument("--port", metavar="8080/tcp", help="default: the port that tells most")
+    _one_side(explain)
+    _two_sides(explain)
+
+    verify = _command(commands, "verify", _verify, "check must-allow and must-deny expectations", "text, json")
+    verify.add_argument("expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations)")
+    _one_side(verify)
+
+    render = _command(commands, "render", _render, "the manifests that netreach sees, and where each came from", "yaml")
+    _one_side(render)
+
+    schema = commands.add_parser("schema", help="the JSON Schema of a document", allow_abbrev=False)
+    schema.add_argument("name", choices=SCHEMAS)
+    schema.set_defaults(run=_schema)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Callable[[argparse.Namespace], int], words: str, formats: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", allow_abbrev=False)
+    parser.set_defaults(run=run, formats=tuple(formats.split(", ")))
+    parser.add_argument("--format", metavar="F", help=f"{formats} (default {formats.split(', ')[0]})")
+    parser.add_argument("-o", dest="outputs", action="append", default=[], metavar="F=FILE", help="write a format to a file; several")
+    parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these files; several")
+    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="not these files; several")
+    parser.add_argument("--config", metavar="FILE", help="instead of the base side's .netreach.yml")
+    parser.add_argument("--env", metavar="NAME", help="only this environment of the config")
+    parser.add_argument("--cni", choices=CNIS, help="default: the config, else what the manifests show, else kubernetes")
+    parser.add_argument("--pod-cidrs", metavar="LIST", help="where pods get addresses from: CIDRs with commas, or none")
+    parser.add_argument("--context", metavar="FILE", help="objects of the rest of the cluster (kubectl get ... -o yaml)")
+    parser.add_argument("--allow-empty", action="store_true", help="no manifests is no error")
+    parser.add_argument("--exit-zero", action="store_true", help="0 in place of 1")
+    parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
+    parser.add_argument("--verbose", action="store_true", help="more, and tracebacks")
+    return parser
+
+
+def _one_side(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", nargs="?", metavar="PATH", help="a folder or file (default .)")
+    parser.add_argument("--ref", metavar="REF", help="a Git ref in place of files")
+    parser.add_argument("--repo", default=".", metavar="DIR", help="the Git repository (default .)")
+
+
+def _two_sides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", metavar="REF")
+    parser.add_argument("--head", metavar="REF")
+    parser.add_argument("--mode", choices=("merge", "branch", "exact"), default="merge", help="head merged into base (default), since they parted, as is")
+    if parser.get_default("repo") is None:
+        parser.add_argument("--repo", default=".", metavar="DIR", help="the Git repository (default .)")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from bot.gate.verdict import FAIL_ON
+    from bot.review import Settings
+
+    fail_on = tuple(dict.fromkeys(name.strip() for text in getattr(options, "fail_on", []) for name in text.split(",") if name.strip()))
+    for name in fail_on:
+        if name not in FAIL_ON:
+            raise UsageError(f"--fail-on {name}: not one of {', '.join(FAIL_ON)}")
+    return Settings(
+        cni=options.cni,
+        pod_cidrs=_pod_cidrs(options.pod_cidrs),
+        context=options.context,
+        include=tuple(options.include),
+        exclude=tuple(options.exclude),
+        pairs=getattr(options, "pairs", False),
+        fail_on=fail_on,
+        config=options.config,
+        environment=options.env,
+        allow_empty=options.allow_empty,
+    )
+
+
+def _pod_cidrs(text: str | None) -> tuple[str, ...] | None:
+    if text is None or text == "none":
+        return None if text is None else ()
+    from bot.policies.addresses import parse_cidr
+
+    cidrs = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not cidrs:
+        raise UsageError("--pod-cidrs is empty: give CIDRs, or none")
+    for cidr in cidrs:
+        try:
+            parse_cidr(cidr)
+        except ValueError as error:
+            raise UsageError(f"--pod-cidrs: {error}") from None
+    return cidrs
+
+
+def _place(options: argparse.Namespace) -> Place:
+    from bot.review import Place
+
+    if options.ref is None:
+        return Place(options.path or ".")
+    if options.path is not None:
+        raise UsageError("give PATH or --ref, not both (--include narrows a ref to some files)")
+    return Place(options.repo, options.ref)
+
+
+def _refs(options: argparse.Namespace) -> Refs:
+    from bot.review import Refs
+
+    given = list(getattr(options, "refs", []))
+    if len(given) > 2:
+        raise UsageError(f"two refs at most, not {len(given)}")
+    for name, index in (("base", 0), ("head", 1)):
+        if getattr(options, name) is not None and len(given) > index:
+            raise UsageError(f"{name} is given twice: {given[index]} and --{name} {getattr(options, name)}")
+    base = given[0] if given else options.base
+    return Refs(options.repo, base, given[1] if len(given) > 1 else options.head, options.mode)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from bot.gate.verdict import exit_code
+
+    targets = _targets(options)
+    settings = _settings(options)
+    if options.dirs and (options.refs or options.base or options.head):
+        raise UsageError("give two refs or --dirs, not both")
+    with _working(options, "comparing"):
+        from bot import review
+
+        if options.dirs:
+            found = review.review_folders(options.dirs[0], options.dirs[1], settings)
+        else:
+            refs = _refs(options)
+            found = review.review_refs(refs.repo, refs.base, refs.head, refs.mode, settings)
+
+    def text() -> list[Line]:
+        from bot.report import text
+
+        return text.review(found, options.verbose)
+
+    def markdown() -> str:
+        from bot.report import markdown
+
+        return markdown.review(found, link=options.link)
+
+    def json() -> str:
+        from bot.report import json
+
+        return json.dumps(json.review(found))
+
+    def csv() -> str:
+        from bot.report import csv
+
+        return csv.review(found)
+
+    def dot() -> str:
+        from bot.report import dot, graph
+
+        return dot.graph(graph.review(found))
+
+    def mermaid() -> str:
+        from bot.report import graph, mermaid
+
+        return mermaid.graph(graph.review(found))
+
+    code = exit_code(found.verdict, options.exit_code)
+    _write(options, targets, {"text": text, "markdown": markdown, "json": json, "csv": csv, "dot": dot, "mermaid": mermaid})
+    return _gate(options, code)
+
+
+def _list(options: argparse.Namespace) -> int:
+    targets = _targets(options)
+    settings, place = _settings(options), _place(options)
+    with _working(options, "listing"):
+        from bot import review
+
+        found = review.listing(place, settings)
+
+    def text() -> list[Line]:
+        from bot.report import text
+
+        return text.listing(found, options.verbose)
+
+    def json() -> str:
+        from bot.report import json
+
+        return json.dumps(json.listing(found))
+
+    def csv() -> str:
+        from bot.report import csv
+
+        return csv.listing(found)
+
+    def dot() -> str:
+        from bot.report import dot, graph
+
+        return dot.graph(graph.listing(found))
+
+    def mermaid() -> str:
+        from bot.report import graph, mermaid
+
+        return mermaid.graph(graph.listing(found))
+
+    _write(options, targets, {"text": text, "json": json, "csv": csv, "dot": dot, "mermaid": mermaid})
+    return 3 if found.incomplete else 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    targets = _targets(options)
+    settings = _settings(options)
+    over: Place | Refs | Folders
+    if options.base is None and options.head is None:
+        over = _place(options)
+    elif options.path is not None or options.ref is not None:
+        raise UsageError("give --base and --head, or PATH, or --ref")
+    else:
+        over = _refs(options)
+    with _working(options, "walking the path"):
+        from bot import review
+
+        found = review.explain(options.source, options.destination, options.port, over, settings)
+
+    def text() -> list[Line]:
+        from bot.report import text
+
+        return text.explanation(found)
+
+    def json() -> str:
+        from bot.report import json
+
+        return json.dumps(json.explanation(found))
+
+    _write(options, targets, {"text": text, "json": json})
+    return 3 if found.incomplete else 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    targets = _targets(options)
+    settings, place = _settings(options), _place(options)
+    with _working(options, "verifying"):
+        from bot import review
+        from bot.gate import expectations
+
+        found = review.verify(expectations.read(options.expectations), place, settings)
+
+    def text() -> list[Line]:
+        from bot.report import text
+
+        return text.verification(found, options.verbose)
+
+    def json() -> str:
+        from bot.report import json
+
+        return json.dumps(json.verification(found))
+
+    _write(options, targets, {"text": text, "json": json})
+    return _gate(options, 1 if found.held < found.total else 3 if found.incomplete else 0)
+
+
+def _render(options: argparse.Namespace) -> int:
+    targets = _targets(options)
+    settings, place = _settings(options), _place(options)
+    with _working(options, "reading"):
+        from bot import review
+
+        found = review.manifests(place, settings)
+
+    def yaml() -> str:
+        from bot.report import yaml
+
+        return yaml.manifests(found)
+
+    _write(options, targets, {"yaml": yaml})
+    return 3 if found.unread else 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    _print((Path(__file__).parent / "schemas" / f"{options.name}.json").read_text(encoding="utf-8"))
+    return 0
+
+
+def _gate(options: argparse.Namespace, code: int) -> int:
+    return 0 if code == 1 and options.exit_zero else code
+
+
+def _working(options: argparse.Namespace, what: str) -> AbstractContextManager[None]:
+    from bot.report.progress import shown
+
+    return shown(what, None if options.quiet else sys.stderr)
+
+
+def _targets(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """(format, file) pairs, `-` for stdout. Raises UsageError before any work is done."""
+    targets = [(options.format, "-")] if options.format else []
+    for output in options.outputs:
+        name, equals, file = output.partition("=")
+        if not equals or not file:
+            raise UsageError(f"-o {output}: say -o FORMAT=FILE, like -o json=report.json")
+        targets.append((name, file))
+    if not targets:
+        targets = [(options.formats[0], "-")]
+    known = [(ALIASES.get(name, name), file) for name, file in targets]
+    for name, _ in known:
+        if name not in options.formats:
+            raise UsageError(f"no format {name} here: {', '.join(options.formats)}")
+    return known
+
+
+def _write(options: argparse.Namespace, targets: Sequence[tuple[str, str]], writers: Mapping[str, Writer]) -> None:
+    for name, file in targets:
+        content = writers[name]()
+        if file == "-":
+            _print(content)
+            continue
+        try:
+            with open(file, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+                stream.write(_flat(content))
+        except OSError as error:
+            raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
+        if not options.quiet:
+            sys.stderr.write(f"netreach: wrote {name} to {file}\n")
+
+
+def _flat(content: str | list[Line]) -> str:
+    if isinstance(content, str):
+        return content
+    from bot.report.text import plain
+
+    return plain(content)
+
+
+def _print(content: str | list[Line]) -> None:
+    """Write a result; a reader that has gone away (`| head`) is no error."""
+    try:
+        if not isinstance(content, str) and _colours():
+            from bot.report.terminal import write
+
+            write(content, sys.stdout)
+        else:
+            sys.stdout.write(_flat(content))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,46 @@
+"""Changes, what could not be read and what was set to fail in, the verdict and its exit code out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bot.reachability.change import Change
+
+FAIL_ON = ("rule", "lint-error", "internet", "any-opened", "any-change", "never")
+"""What `--fail-on` may name. `never` switches the others off."""
+
+_WORST_FIRST = ("blocked", "incomplete", "look", "allowed", "pass")
+
+
+def blocks(change: Change, fail_on: Sequence[str]) -> bool:
+    """Whether this row alone fails the gate."""
+    if "never" in fail_on:
+        return False
+    if "any-change" in fail_on:
+        return True
+    opens = change.change in ("opened", "widened")
+    return opens and ("any-opened" in fail_on or ("internet" in fail_on and change.severity == "internet"))
+
+
+def verdict(changes: Iterable[Change], incomplete: bool, fail_on: Sequence[str]) -> str:
+    """`blocked` outranks `incomplete`, which outranks `look` (something changed) and `pass` (nothing did)."""
+    changed = False
+    for change in changes:
+        changed = True
+        if blocks(change, fail_on):
+            return "blocked"
+    if incomplete:
+        return "incomplete"
+    return "look" if changed else "pass"
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """The verdict of several environments together; none at all: `pass`."""
+    return min(verdicts, key=_WORST_FIRST.index, default="pass")
+
+
+def exit_code(verdict: str, any_difference: bool = False) -> int:
+    """1 for `blocked`, 3 for `incomplete`, else 0; with `any_difference` also 1 for a change that was let through."""
+    if verdict == "blocked" or (any_difference and verdict in ("look", "allowed")):
+        return 1
+    return 3 if verdict == "incomplete" else 0

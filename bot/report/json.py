@@ -1,0 +1,295 @@
+"""A review, listing or verification in, its JSON document out (docs/cli.md; schemas in `bot/schemas`).
+
+The order is stable and there are no times: equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, Traffic
+from bot.reachability.change import Cause, Change, Decision, EndpointFacts, PairChange, Path, Witness
+from bot.report.words import by_protocol
+
+if TYPE_CHECKING:
+    from bot.policies.model import Assumption
+    from bot.review import Environment, Explanation, Listing, Review, Side, Verification
+    from bot.sources import Unread
+
+Document = dict[str, Any]
+
+
+class Ports:
+    """Traffic as JSON, each distinct one converted once. `universe` is what prints as `all`."""
+
+    def __init__(self, universe: Traffic) -> None:
+        """`universe`: the traffic that the CNI polices."""
+        self._known: dict[Traffic, str | list[Document]] = {universe: "all"}
+
+    def some(self, traffic: Traffic) -> str | list[Document]:
+        """`all`, or the list of ranges."""
+        found = self._known.get(traffic)
+        if found is None:
+            found = self._known[traffic] = _ranges(traffic)
+        return found
+
+    def any(self, traffic: Traffic) -> str | list[Document]:
+        """The same, with `none` for nothing."""
+        return self.some(traffic) if traffic else "none"
+
+
+def _ranges(traffic: Traffic) -> list[Document]:
+    merged: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+    for protocol, box in by_protocol(traffic):
+        merged.setdefault((protocol, box.first, box.last), []).append((box.source_first, box.source_last))
+    out: list[Document] = []
+    for (protocol, first, last), sources in sorted(merged.items()):
+        row: Document = {"protocol": PROTOCOL_NAMES.get(protocol, protocol), "from": first, "to": last}
+        if protocol in (ICMP, ICMPV6) and (first, last) != (0, LAST_PORT):
+            row["types"] = _icmp_types(first, last)
+        if sources != [(0, LAST_PORT)]:
+            row["sourcePorts"] = [{"from": low, "to": high} for low, high in sources]
+        out.append(row)
+    return out
+
+
+def _icmp_types(first: int, last: int) -> list[Document]:
+    """`code` is left out where every code of the type is meant."""
+    out: list[Document] = []
+    for kind in range(first >> 8, (last >> 8) + 1):
+        low = first & 0xFF if kind == first >> 8 else 0
+        high = last & 0xFF if kind == last >> 8 else 0xFF
+        if (low, high) == (0, 0xFF):
+            out.append({"type": kind})
+        else:
+            out += [{"type": kind, "code": code} for code in range(low, high + 1)]
+    return out
+
+
+def review(value: Review) -> Document:
+    """The `netreach/report/v1` document."""
+    out: Document = {
+        "schema": "netreach/report/v1",
+        "base": _side(value.base),
+        "head": _side(value.head),
+        "mode": value.mode,
+        "verdict": value.verdict,
+    }
+    if value.behind is not None:
+        out["behind"] = value.behind
+    out["notes"] = list(value.notes)
+    out["environments"] = [_environment(environment) for environment in value.environments]
+    return out
+
+
+def _side(side: Side) -> Document:
+    return {"ref": side.ref, "sha": side.sha}
+
+
+def _environment(value: Environment) -> Document:
+    ports = Ports(value.universe)
+    out: Document = {
+        "name": value.name,
+        "cni": value.cni,
+        "verdict": value.verdict,
+        "totals": value.totals._asdict(),
+        "workloads": value.workloads,
+        "policies": value.policies,
+        "endpoints": endpoints(value.endpoints),
+        "changes": [_change(change, ports) for change in value.changes],
+    }
+    if value.pairs is not None:
+        out["pairs"] = [_pair(pair, ports) for pair in value.pairs]
+    return out | _reservations(value.incomplete, value.coverage, value.assumptions, value.notes)
+
+
+def _reservations(
+    incomplete: Iterable[Unread],
+    coverage: Iterable[Unread],
+    assumptions: Iterable[tuple[Assumption, int]],
+    notes: Iterable[str],
+) -> Document:
+    return {
+        "incomplete": [unread(row) for row in incomplete],
+        "coverage": [unread(row) for row in coverage],
+        "assumptions": [assumed(row, paths) for row, paths in assumptions],
+        "notes": list(notes),
+    }
+
+
+def unread(row: Unread) -> Document:
+    """What could not be read; `lines` null where it is the whole file."""
+    out: Document = {"file": row.file, "lines": list(row.lines) if row.lines else None, "reason": row.reason}
+    if row.setting:
+        out["setting"] = row.setting
+    return out
+
+
+def assumed(row: Assumption, paths: int) -> Document:
+    """An assumption and how many paths rest on it."""
+    return {"id": row.id, "text": row.text, "setting": row.setting, "paths": paths}
+
+
+def endpoints(table: Mapping[str, EndpointFacts]) -> Document:
+    """id -> parts, in order of ids."""
+    return {name: _endpoint(table[name]) for name in sorted(table)}
+
+
+def _endpoint(facts: EndpointFacts) -> Document:
+    out: Document = {"type": facts.kind}
+    if facts.kind == "workload":
+        out |= {"kind": facts.object_kind, "namespace": facts.namespace, "name": facts.name, "labels": dict(facts.labels)}
+        out |= {"file": facts.file, "line": facts.line}
+    elif facts.kind == "hypothetical":
+        out |= {"hypothetical": True, "labels": dict(facts.labels), "namespace": facts.namespace}
+        out |= {"namespaceLabels": dict(facts.namespace_labels), "origin": facts.origin}
+    elif facts.kind == "addresses":
+        out["cidrs"] = list(facts.cidrs)
+    elif facts.kind == "exposure":
+        out |= {"kind": facts.object_kind, "namespace": facts.namespace, "name": facts.name}
+        if facts.file:
+            out |= {"file": facts.file, "line": facts.line}
+    if facts.side != "both":
+        out["side"] = facts.side
+    if facts.note:
+        out["note"] = facts.note
+    return out
+
+
+def _change(value: Change, ports: Ports) -> Document:
+    out: Document = {"id": value.id, "change": value.change, "from": list(value.sources), "to": list(value.destinations)}
+    out |= _before_after(value, ports)
+    out |= {"paths": value.paths, "hypothetical": value.hypothetical, "severity": value.severity}
+    if value.endpoint:
+        out["endpoint"] = value.endpoint
+    return out | {"causes": [_cause(cause) for cause in value.causes], "witness": _witness(value.witness)}
+
+
+def _before_after(value: Change | PairChange, ports: Ports) -> Document:
+    out: Document = {"before": ports.any(value.before), "after": ports.any(value.after)}
+    if value.before_possible:
+        out["beforePossible"] = ports.some(value.before_possible)
+    if value.after_possible:
+        out["afterPossible"] = ports.some(value.after_possible)
+    return out
+
+
+def _cause(value: Cause) -> Document:
+    out: Document = {"object": value.object, "kind": value.kind, "change": value.change, "file": value.file}
+    out |= {"lines": list(value.lines), "path": value.path, "side": value.side}
+    if value.words:
+        out["words"] = value.words
+    return out
+
+
+def _witness(value: Witness) -> Document:
+    return {
+        "from": value.source,
+        "to": value.destination,
+        "port": value.port,
+        "before": value.before,
+        "after": value.after,
+        "decidedBefore": [decision(row) for row in value.decided_before],
+        "decidedAfter": [decision(row) for row in value.decided_after],
+        "explain": value.explain,
+    }
+
+
+def decision(value: Decision) -> Document:
+    """What one checkpoint said, with the file and lines where an object decided."""
+    out: Document = {"checkpoint": value.checkpoint, "verdict": value.verdict, "text": value.text}
+    if value.file:
+        out |= {"file": value.file, "lines": list(value.lines) if value.lines else None, "path": value.path}
+    return out
+
+
+def _pair(value: PairChange, ports: Ports) -> Document:
+    status = "added" if not (value.before or value.before_possible) else "changed" if value.after or value.after_possible else "removed"
+    out: Document = {"from": value.source, "to": value.destination, **_before_after(value, ports), "status": status}
+    if value.endpoint:
+        out["endpoint"] = value.endpoint
+    return out
+
+
+def listing(value: Listing) -> Document:
+    """The `netreach/list/v1` document."""
+    ports = Ports(value.universe)
+    out: Document = {"schema": "netreach/list/v1", "cni": value.cni, "endpoints": endpoints(value.endpoints)}
+    out["paths"] = [row for path in value.paths for row in _paths(path, ports)]
+    return out | _reservations(value.incomplete, value.coverage, value.assumptions, value.notes)
+
+
+def _paths(value: Path, ports: Ports) -> Iterable[Document]:
+    if value.open:
+        yield {"from": value.source, "to": value.destination, "ports": ports.some(value.open)}
+    if value.possible:
+        yield {
+            "from": value.source,
+            "to": value.destination,
+            "ports": ports.some(value.possible),
+            "certainty": "possible",
+            "because": list(value.because),
+        }
+
+
+def verification(value: Verification) -> Document:
+    """The `netreach/verify/v1` document."""
+    return {
+        "schema": "netreach/verify/v1",
+        "total": value.total,
+        "held": value.held,
+        "failed": [
+            {"expectation": dict(row.expectation), "got": row.got, "egress": row.egress, "ingress": row.ingress, "why": row.why}
+            for row in value.failed
+        ],
+        "unmatched": [dict(row) for row in value.unmatched],
+        "incomplete": [unread(row) for row in value.incomplete],
+        "assumptions": [assumed(row, paths) for row, paths in value.assumptions],
+    }
+
+
+def explanation(value: Explanation) -> Document:
+    """The `netreach/explain/v1` document."""
+    return {
+        "schema": "netreach/explain/v1",
+        "from": value.source,
+        "to": value.destination,
+        "port": value.port,
+        "sides": [
+            {"side": name, "verdict": verdict, "decisions": [decision(row) for row in decisions]} for name, verdict, decisions in value.sides
+        ],
+        "hints": list(value.hints),
+        "incomplete": [unread(row) for row in value.incomplete],
+    }
+
+
+def dumps(document: Document) -> str:
+    """The document as ASCII text, a line for each change, pair, path and endpoint.
+
+    `##[` would be a command in a CI log, so one of its characters is written as an escape.
+    """
+    return _block(document, "").replace("##[", "\\u0023#[") + "\n"
+
+
+_OPENED = frozenset(("environments", "endpoints", "changes", "pairs", "paths", "failed", "unmatched", "incomplete", "coverage", "sides"))
+
+
+def _block(document: Document, indent: str) -> str:
+    """Only the outer levels are laid out here; what stands on one line is written by the C encoder."""
+    import json
+
+    inner = indent + " "
+    rows: list[str] = []
+    for key, value in document.items():
+        if key in _OPENED and value:
+            if isinstance(value, dict):
+                lines = [f"{json.dumps(name)}: {json.dumps(part)}" for name, part in value.items()]
+                text = "{\n" + ",\n".join(f"{inner} {line}" for line in lines) + f"\n{inner}}}"
+            else:
+                lines = [_block(part, inner + " ") if "environments" == key else json.dumps(part) for part in value]
+                text = "[\n" + ",\n".join(f"{inner} {line}" for line in lines) + f"\n{inner}]"
+        else:
+            text = json.dumps(value)
+        rows.append(f"{inner}{json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(rows) + f"\n{indent}}}"

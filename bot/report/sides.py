@@ -1,0 +1,57 @@
+"""The two sides of a review in, how they are called and the command that repeats the comparison out."""
+
+from __future__ import annotations
+
+import shlex
+
+from bot.review import Review, Side
+from bot.report.words import number
+
+SHORT = 7
+
+
+def short(side: Side) -> str:
+    """`9f31c02`, or the name where there is no commit."""
+    return side.sha[:SHORT] if side.sha else side.ref
+
+
+def named(side: Side) -> str:
+    """`main@9f31c02`, or the name alone."""
+    if not side.sha or side.sha.startswith(side.ref):
+        return short(side)
+    return f"{side.ref}@{short(side)}"
+
+
+def compared(review: Review) -> str:
+    """`main@9f31c02 + merge of b7d4e11`; `a -> b` where nothing is merged."""
+    if review.mode == "merge" and review.head.sha:
+        return f"{named(review.base)} + merge of {short(review.head)}"
+    return f"{named(review.base)} -> {named(review.head)}"
+
+
+def compared_words(review: Review) -> tuple[str, str, str]:
+    """The same for a sentence: base, what stands between, head."""
+    if review.mode == "merge" and review.head.sha:
+        return named(review.base), "with the merge of", short(review.head)
+    return named(review.base), "with", named(review.head)
+
+
+def behind(review: Review) -> str:
+    """`3 commits behind main`, or nothing."""
+    return f"{number(review.behind, 'commit')} behind {review.base.ref}" if review.behind else ""
+
+
+def command(review: Review) -> str:
+    """The command that prints this review on anyone's machine."""
+    if review.mode == "dirs":
+        return f"netreach diff --dirs {shlex.quote(review.base.ref)} {shlex.quote(review.head.ref)}"
+    base = review.base.sha[:12] if review.base.sha else shlex.quote(review.base.ref)
+    head = f" --head {review.head.sha[:12]}" if review.head.sha else ""
+    return f"netreach diff --base {base}{head} --mode {review.mode}"
+
+
+def place(file: str, lines: tuple[int, int] | None) -> str:
+    """`file:3-9`, as editors and people read it."""
+    if lines is None or not lines[0]:
+        return file
+    return f"{file}:{lines[0]}" if lines[0] == lines[1] else f"{file}:{lines[0]}-{lines[1]}"

@@ -1,0 +1,259 @@
+"""A review, listing, explanation or verification in, lines of styled text for people out.
+
+A line is a list of (style, text) spans: `plain` joins them, `terminal.py` colours them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from bot import __version__
+from bot.gate.verdict import blocks, exit_code
+from bot.report import sides
+from bot.report.escape import plain as clean
+from bot.report.words import Names, cause_words, change_ports, headline, number, plain_set, state
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Object
+    from bot.policies.model import Assumption
+    from bot.reachability.change import Cause, Change, Decision
+    from bot.review import Environment, Explanation, Listing, Review, Verification
+    from bot.sources import Unread
+
+Line = list[tuple[str, str]]
+STYLES = {"blocked": "error", "look": "warning", "closed": "note", "incomplete": "incomplete", "pass": "good", "allowed": "good"}
+ALLOWED = {"open": "allowed", "possible": "possibly allowed", "closed": "denied"}
+SNIPPET = 3
+ROWS = 40
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The lines without any style."""
+    return "".join("".join(text for _, text in line).rstrip() + "\n" for line in lines)
+
+
+def review(value: Review, verbose: bool = False) -> list[Line]:
+    """The review: a row for each group of paths, why, one path that shows it, and the verdict. `verbose`: assumptions in full."""
+    environments = value.environments
+    workloads = sum(environment.workloads for environment in environments)
+    policies = sum(environment.policies for environment in environments)
+    counts = f"{number(workloads, 'workload')}, {number(policies, 'policy', 'policies')}"
+    lines: list[Line] = [[("title", f"netreach {__version__}"), ("", f"  {clean(sides.compared(value))}   {counts}")]]
+    if sides.behind(value):
+        lines.append([("dim", f"  {clean(sides.behind(value))}")])
+    lines += [[("warning", "note: "), ("", clean(note))] for note in value.notes]
+    for environment in environments:
+        lines += _environment(environment, value, verbose)
+    lines.append([])
+    lines.append(_verdict(value))
+    return lines
+
+
+def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]:
+    lines: list[Line] = []
+    if len(whole.environments) > 1:
+        lines += [[], [("title", f"environment {clean(value.name)}: {value.verdict}")]]
+    lines += [[("warning", "note: "), ("", clean(note))] for note in value.notes]
+    names = Names(value.endpoints, value.sizes)
+    texts = {(row.title, side): item for row in value.changed_objects for side, item in (("base", row.before), ("head", row.after))}
+    for change in value.changes[:ROWS]:
+        lines += [[], *_row(change, value, names, whole, texts)]
+    if len(value.changes) > ROWS:
+        rest = value.changes[ROWS:]
+        lines += [[], [("dim", f"and {number(len(rest), 'more group')}, {number(sum(row.paths for row in rest), 'path')} (--format json has all)")]]
+    if value.incomplete:
+        lines.append([])
+        lines += _unread(value.incomplete, "incomplete")
+    if value.coverage and verbose:
+        lines += [[], *_unread(value.coverage, "unread on both sides")]
+    lines.append([])
+    if not value.changes:
+        lines.append([("good", " no path opened or closed")])
+    else:
+        lines.append([("", " "), *_counts(value)])
+    if value.coverage and not verbose:
+        lines.append([("dim", f" {number(len(value.coverage), 'place')} not read on either side (--verbose names them)")])
+    lines += _assumptions(value.assumptions, verbose)
+    return lines
+
+
+def _counts(value: Environment) -> Line:
+    totals = value.totals
+    stay = [row for row in value.changes if not row.endpoint]
+    groups = {kind: sum(row.change in kinds for row in stay) for kind, kinds in _KINDS.items()}
+    pieces: Line = []
+    for kind, count, sign, style in (
+        ("opened", totals.opened, "+", "warning"),
+        ("changed", totals.changed, "~", "warning"),
+        ("closed", totals.closed, "-", "note"),
+    ):
+        if count or groups[kind]:
+            pieces += [(style, f"{sign} {count:,} {kind}"), ("", f" ({number(groups[kind], 'group')})   ")]
+    extra = [f"{totals.possible:,} only possible"] if totals.possible else []
+    extra += [f"{totals.hypothetical:,} with pods not in Git"] if totals.hypothetical else []
+    if extra and pieces:
+        pieces.append(("dim", f"of these {', '.join(extra)}   "))
+    moved = [row for row in value.changes if row.endpoint]
+    if moved:
+        pieces.append(("dim", f"{number(sum(row.paths for row in moved), 'path')} of added or removed workloads"))
+    return pieces
+
+
+_KINDS = {"opened": ("opened",), "changed": ("widened", "narrowed"), "closed": ("closed",)}
+
+
+def _row(change: Change, environment: Environment, names: Names, whole: Review, texts: Mapping[tuple[str, str], Object | None]) -> list[Line]:
+    style = "error" if blocks(change, whole.fail_on) else "note" if change.change in ("closed", "narrowed") else "warning"
+    title = " ".join(clean(part.plain()) for part in headline(change, names, environment.universe))
+    lines: list[Line] = [[(style, f"{style}[{change.change}]"), ("title", f": {title}")]]
+    for index, cause in enumerate(change.causes[:6]):
+        lines += _cause(cause, texts.get((cause.object, cause.side)) if index == 0 else None)
+    if len(change.causes) > 6:
+        lines.append([("dim", "  --> "), ("", f"and {len(change.causes) - 6} more objects together")])
+    sources, destinations = (clean(plain_set(names.parts(ids)), 1000) for ids in (change.sources, change.destinations))
+    witness = change.witness
+    also = f", {change.hypothetical:,} with pods not in Git" if change.hypothetical else ""
+    facts = [
+        ("from", sources),
+        ("to", destinations),
+        ("ports", change_ports(change, environment.universe)),
+        ("paths", f"{change.paths:,}{also}" + (f" ({change.endpoint})" if change.endpoint else "")),
+        ("path", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
+        ("before", _decided(witness.before, witness.decided_before)),
+        ("after", _decided(witness.after, witness.decided_after)),
+    ]
+    if witness.explain:
+        facts.append(("explain", clean(witness.explain, 1000)))
+    lines.append([("dim", "   |")])
+    lines += [[("dim", "   = "), ("dim", f"{name:<7} "), ("", text)] for name, text in facts]
+    return lines
+
+
+def _decided(verdict: str, decisions: Iterable[Decision]) -> str:
+    """The verdict and what decided it: for a closed path what denies, else every checkpoint."""
+    kept = [row for row in decisions if verdict != "closed" or row.verdict != "open"]
+    reasons = [f"{clean(row.text)}{f' ({clean(sides.place(row.file, row.lines))})' if row.file else ''}" for row in kept]
+    return f"{ALLOWED.get(verdict, verdict)}: {'; '.join(reasons)}" if reasons else ALLOWED.get(verdict, verdict)
+
+
+def _cause(cause: Cause, item: Object | None) -> list[Line]:
+    where = clean(sides.place(cause.file, cause.lines))
+    gone = " (before)" if cause.side == "base" else ""
+    what = f"{cause.kind} {clean(cause.object)} {cause_words(cause.change, cause.words)}"
+    inside = f", {clean(cause.path)}" if cause.path else ""
+    return [[("dim", "  --> "), ("place", where + gone), ("", f"  {clean(what)}{inside}")], *_snippet(cause, item)]
+
+
+def _snippet(cause: Cause, item: Object | None) -> list[Line]:
+    """The first lines of the part of the object that did it."""
+    if item is None:
+        return []
+    first, last = item.document.lines((*item.pointer, *steps(cause.path)))
+    text = item.document.text.splitlines()[first - 1 : last][:SNIPPET]
+    if not text:
+        return []
+    lines: list[Line] = [[("dim", "   |")]]
+    for offset, row in enumerate(text):
+        lines.append([("dim", f"{cause.lines[0] + offset:>4} | "), ("", clean(row, 120))])
+    if last - first >= SNIPPET:
+        lines.append([("dim", "     | ...")])
+    return lines
+
+
+def steps(path: str) -> tuple[str | int, ...]:
+    """`spec.egress[1].to[0]` as keys and indices."""
+    return tuple(int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)(?![^\[]*\])|\[(\d+)\]", path))
+
+
+def _unread(rows: Iterable[Unread], title: str) -> list[Line]:
+    style = "incomplete" if title == "incomplete" else "dim"
+    lines: list[Line] = []
+    for row in list(rows)[:ROWS]:
+        setting = f" (setting: {clean(row.setting)})" if row.setting else ""
+        lines.append([(style, f"{title}: "), ("place", clean(sides.place(row.file, row.lines))), ("", f": {clean(row.reason)}{setting}")])
+    more = len(list(rows)) - ROWS
+    return [*lines, [("dim", f"and {more} more")]] if more > 0 else lines
+
+
+def _assumptions(rows: Iterable[tuple[Assumption, int]], verbose: bool) -> list[Line]:
+    known = list(rows)
+    if not known:
+        return []
+    if verbose:
+        return [
+            [("dim", " assumed: "), ("", clean(row.text)), ("dim", f" ({number(paths, 'path')}; setting: {clean(row.setting)})")]
+            for row, paths in known
+        ]
+    return [[("dim", f" {number(len(known), 'assumption')} (--verbose names them)")]]
+
+
+def _verdict(value: Review) -> Line:
+    code = exit_code(value.verdict)
+    rows = [row for environment in value.environments for row in environment.changes]
+    places = sum(len(environment.incomplete) for environment in value.environments)
+    words = {
+        "pass": "nothing changes",
+        "allowed": "changed, and allowed",
+        "look": f"needs a look, {number(len(rows), 'group')} of changes",
+        "blocked": f"{number(sum(blocks(row, value.fail_on) for row in rows), 'group')} of changes fails the gate ({', '.join(value.fail_on)})",
+        "incomplete": f"{number(places, 'place')} could not be read, so this is not a pass",
+    }
+    return [(STYLES.get(value.verdict, ""), value.verdict), ("", f": {words[value.verdict]} (exit {code})")]
+
+
+def listing(value: Listing, verbose: bool = False) -> list[Line]:
+    """Every open path, in three aligned columns."""
+    rows = [
+        (clean(path.source), clean(path.destination), clean(state(path.open, path.possible, value.universe), 1000)) for path in value.paths
+    ]
+    widths = [max([len(row[column]) for row in rows], default=0) for column in (0, 1)]
+    lines: list[Line] = [[("warning", "note: "), ("", clean(note))] for note in value.notes]
+    lines += [[("", f"{row[0]:<{widths[0]}}"), ("dim", " -> "), ("", f"{row[1]:<{widths[1]}}  "), ("place", row[2])] for row in rows]
+    lines += _unread(value.incomplete, "incomplete")
+    if verbose:
+        lines += _unread(value.coverage, "not read")
+    lines.append([("title", f"{number(len(rows), 'open path')}"), ("dim", f" ({value.cni})")])
+    return lines + _assumptions(value.assumptions, verbose)
+
+
+def explanation(value: Explanation) -> list[Line]:
+    """One path, side by side: the verdict and what each checkpoint said."""
+    lines: list[Line] = [[("title", f"{clean(value.source)} to {clean(value.destination)} {clean(value.port)}")]]
+    for name, verdict, decisions in value.sides:
+        style = {"open": "warning", "closed": "note"}.get(verdict, "incomplete")
+        lines += [[], [("title", f"{clean(name)}: "), (style, ALLOWED.get(verdict, verdict))]]
+        for row in decisions:
+            lines.append([("dim", f"  {clean(row.checkpoint)}: "), (_MARKS[row.verdict], f"{ALLOWED.get(row.verdict, row.verdict)}, "), ("", clean(row.text))])
+            if row.file:
+                inside = f"  {clean(row.path)}" if row.path else ""
+                lines.append([("dim", "    --> "), ("place", clean(sides.place(row.file, row.lines))), ("", inside)])
+    lines += [[], *([("dim", "hint: "), ("", clean(hint))] for hint in value.hints)] if value.hints else []
+    return lines + _unread(value.incomplete, "incomplete")
+
+
+_MARKS = {"open": "warning", "closed": "note", "possible": "incomplete"}
+
+
+def verification(value: Verification, verbose: bool = False) -> list[Line]:
+    """What does not hold, each with the reason, and how many hold."""
+    lines: list[Line] = []
+    for row in value.failed:
+        lines.append([("error", "failed: "), ("title", _expected(row.expectation))])
+        lines.append([("dim", "   = "), ("", f"got {row.got} (egress {row.egress}, ingress {row.ingress})")])
+        if row.why:
+            lines.append([("dim", "   = "), ("", clean(row.why))])
+    for missing in value.unmatched:
+        lines.append([("error", "unmatched: "), ("title", _expected(missing)), ("", " names an end that is not there")])
+    lines += _unread(value.incomplete, "incomplete")
+    lines += _assumptions(value.assumptions, verbose)
+    style = "good" if value.held == value.total else "error"
+    lines.append([(style, f"{value.held:,} of {number(value.total, 'expectation')} held")])
+    return lines
+
+
+def _expected(row: Mapping[str, object]) -> str:
+    port = f" {row.get('protocol', 'TCP')}" + (f" {row['port']}" if "port" in row else "") if "port" in row or "protocol" in row else ""
+    name = f" ({row['name']})" if row.get("name") else ""
+    return clean(f"{row.get('from')} to {row.get('to')}{port}: {row.get('expect')} expected{name}")

@@ -1,0 +1,248 @@
+"""Sets of endpoints and of traffic in, the few words people would use for them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from bot.policies import traffic as algebra
+from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, Box, Traffic
+from bot.reachability.change import Change, EndpointFacts
+
+NAMED_EACH = 3
+PIECES = 8
+
+
+class Part(NamedTuple):
+    """One part of a set's name. `kind`: `code` (an identifier), `words`, or `internet`. `count`: of workloads, 0 for no count."""
+
+    kind: str
+    text: str
+    count: int = 0
+
+    def plain(self) -> str:
+        """The part without markup."""
+        return f"{self.text} ({self.count})" if self.count else self.text
+
+
+class Names:
+    """How one document's endpoints are called, alone and in sets."""
+
+    def __init__(self, endpoints: Mapping[str, EndpointFacts], sizes: Mapping[str, int] | None = None) -> None:
+        """`sizes`: the workloads of each namespace; without it those of `endpoints` that are on both sides are counted."""
+        self._endpoints = endpoints
+        if sizes is None:
+            counted: dict[str, int] = {}
+            for facts in endpoints.values():
+                if facts.kind == "workload" and facts.side == "both":
+                    counted[facts.namespace] = counted.get(facts.namespace, 0) + 1
+            sizes = counted
+        self._sizes = {namespace: size for namespace, size in sizes.items() if size}
+
+    def facts(self, name: str) -> EndpointFacts:
+        """What is known of an endpoint (one that is not in the document: its name alone)."""
+        found = self._endpoints.get(name)
+        return EndpointFacts(name, "other") if found is None else found
+
+    def parts(self, ids: Iterable[str], everything: bool = False) -> list[Part]:
+        """The set in words, outside first, then complete namespaces and single workloads.
+
+        Left out: an exposure where the internet is in the set, and pods that are not in Git where workloads that are
+        stand beside them (they are counted). With `everything`, each endpoint by its name and nothing left out.
+        """
+        kinds: dict[str, list[EndpointFacts]] = {}
+        for name in ids:
+            facts = self.facts(name)
+            kinds.setdefault("internet" if name == "internet" else facts.kind, []).append(facts)
+        if everything:
+            return [_single(facts) for kind in sorted(kinds, key=_kind_order) for facts in kinds[kind]]
+        out = [Part("internet", "internet")] if "internet" in kinds else []
+        if "internet" not in kinds:
+            out += _some(kinds.get("exposure", []), "exposures")
+        for kind, plural in (("entity", "entities"), ("addresses", "address ranges"), ("fqdn", "DNS names"), ("node", "nodes"), ("other", "others")):
+            out += _some(kinds.get(kind, []), plural)
+        out += self._workloads(kinds.get("workload", []))
+        hypothetical = kinds.get("hypothetical", [])
+        if "workload" not in kinds:
+            out += _some(hypothetical, "kinds of pods not in Git")
+        elif hypothetical:
+            kinds_of = "1 kind of pod" if len(hypothetical) == 1 else f"{len(hypothetical)} kinds of pods"
+            out.append(Part("words", f"{kinds_of} not in Git"))
+        return out
+
+    def _workloads(self, workloads: list[EndpointFacts]) -> list[Part]:
+        by_namespace: dict[str, list[EndpointFacts]] = {}
+        for facts in workloads:
+            by_namespace.setdefault(facts.namespace, []).append(facts)
+        complete = {
+            namespace
+            for namespace, members in by_namespace.items()
+            if sum(member.side == "both" for member in members) == self._sizes.get(namespace, 0) > 0
+        }
+        if len(self._sizes) > 1 and complete == self._sizes.keys():
+            return [Part("words", "every workload", len(workloads))]
+        out: list[Part] = []
+        for namespace in sorted(by_namespace):
+            members = by_namespace[namespace]
+            if namespace in complete and len(members) > 1:
+                out.append(Part("code", f"{namespace}/*", len(members)))
+            elif len(members) <= NAMED_EACH:
+                out += [_single(facts) for facts in members]
+            else:
+                of = max(self._sizes.get(namespace, 0), len(members))
+                out.append(Part("code", f"{namespace}/{{{len(members)} of {of}}}"))
+        return out
+
+
+def _kind_order(kind: str) -> tuple[int, str]:
+    order = ("internet", "exposure", "entity", "addresses", "fqdn", "node", "workload", "hypothetical")
+    return (order.index(kind) if kind in order else len(order), kind)
+
+
+def _single(facts: EndpointFacts) -> Part:
+    if facts.id == "internet":
+        return Part("internet", "internet")
+    return Part("words" if facts.kind == "hypothetical" else "code", facts.id)
+
+
+def _some(members: list[EndpointFacts], plural: str) -> list[Part]:
+    """Each by name while they are few, else the first ones and how many more."""
+    if len(members) <= NAMED_EACH:
+        return [_single(facts) for facts in members]
+    shown = [_single(facts) for facts in members[: NAMED_EACH - 1]]
+    return [*shown, Part("words", f"{len(members) - len(shown)} more {plural}")]
+
+
+def plain_set(parts: list[Part], limit: int = 6) -> str:
+    """The parts in a line of text, the first `limit` of them."""
+    shown = [part.plain() for part in parts[:limit]]
+    if len(parts) > limit:
+        shown.append(f"{len(parts) - limit} more")
+    return ", ".join(shown)
+
+
+def brief(parts: list[Part], limit: int = 2) -> list[Part]:
+    """At most `limit` parts, for a headline."""
+    return parts if len(parts) <= limit else [*parts[: limit - 1], Part("words", f"{len(parts) - limit + 1} more")]
+
+
+def traffic_words(traffic: Traffic, universe: Traffic) -> str:
+    """Ports as people write them: `all`, `none`, `TCP 80, 443, UDP 53`, `all but TCP 25`."""
+    if not traffic:
+        return "none"
+    if traffic == universe:
+        return "all"
+    pieces = _pieces(traffic)
+    rest = algebra.subtract(universe, traffic)
+    missing = _pieces(rest) if rest else pieces
+    if len(missing) < len(pieces) and not any(box.source_first or box.source_last != LAST_PORT for box in rest):
+        return f"all but {_join(missing)}"
+    return _join(pieces)
+
+
+def _join(pieces: list[tuple[str, str]]) -> str:
+    out: list[str] = []
+    protocol = ""
+    for name, ports in pieces[:PIECES]:
+        out.append(ports if name == protocol and ports else f"{name} {ports}" if ports else f"all {name}")
+        protocol = name
+    if len(pieces) > PIECES:
+        out.append(f"{len(pieces) - PIECES} more")
+    return ", ".join(out)
+
+
+def _pieces(traffic: Traffic) -> list[tuple[str, str]]:
+    """(protocol name, ports in words; '' for all of them), in order."""
+    return [(protocol_name(protocol), _range(protocol, box)) for protocol, box in by_protocol(traffic)]
+
+
+def protocol_name(number: int) -> str:
+    """`TCP`, or `protocol 47` where there is no usual name."""
+    return PROTOCOL_NAMES.get(number) or f"protocol {number}"
+
+
+def by_protocol(traffic: Traffic) -> Iterable[tuple[int, Box]]:
+    """The boxes cut where a protocol ends, each with its protocol number; first and last become ports."""
+    for box in traffic:
+        for protocol in range(box.first >> 16, (box.last >> 16) + 1):
+            first = max(box.first, protocol << 16) & LAST_PORT
+            last = min(box.last, protocol << 16 | LAST_PORT) & LAST_PORT
+            yield protocol, Box(first, last, box.source_first, box.source_last)
+
+
+def _range(protocol: int, box: Box) -> str:
+    if protocol in (ICMP, ICMPV6):
+        ports = _icmp(box)
+    elif (box.first, box.last) == (0, LAST_PORT):
+        ports = ""
+    else:
+        ports = str(box.first) if box.first == box.last else f"{box.first}-{box.last}"
+    if box.source_first == 0 and box.source_last == LAST_PORT:
+        return ports
+    source = str(box.source_first) if box.source_first == box.source_last else f"{box.source_first}-{box.source_last}"
+    return f"{ports or 'any port'} from source port {source}"
+
+
+def _icmp(box: Box) -> str:
+    if (box.first, box.last) == (0, LAST_PORT):
+        return ""
+    if box.first == box.last:
+        return f"type {box.first >> 8} code {box.first & 0xFF}"
+    if box.first & 0xFF == 0 and box.last & 0xFF == 0xFF:
+        first, last = box.first >> 8, box.last >> 8
+        return f"type {first}" if first == last else f"types {first}-{last}"
+    return f"type {box.first >> 8} code {box.first & 0xFF} to type {box.last >> 8} code {box.last & 0xFF}"
+
+
+def state(sure: Traffic, possible: Traffic, universe: Traffic) -> str:
+    """What is open, and what possibly is."""
+    if not possible:
+        return traffic_words(sure, universe)
+    maybe = f"possibly {traffic_words(possible, universe)}"
+    return f"{traffic_words(sure, universe)}, {maybe}" if sure else maybe
+
+
+def change_ports(change: Change, universe: Traffic, arrow: str = "->") -> str:
+    """The traffic of a row: what opened or closed, or before and after where both are there."""
+    before = state(change.before, change.before_possible, universe)
+    after = state(change.after, change.after_possible, universe)
+    if before == "none":
+        return after
+    if after == "none":
+        return before
+    return f"{before} {arrow} {after}"
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """`1 path`, `1,204 paths`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+OUTSIDE = ("internet", "exposure", "addresses", "entity", "fqdn")
+
+
+def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
+    """What a row does, as a sentence: `payments/* becomes reachable from the internet`."""
+    sources = brief(names.parts(change.sources))
+    destinations = brief(names.parts(change.destinations))
+    if change.change in ("opened", "widened") and "internet" in change.sources:
+        more = "on more ports " if change.change == "widened" else ""
+        return [*_listed(destinations), Part("words", f"becomes reachable {more}from the internet")]
+    ports = "" if change_ports(change, universe) == "all" else f" on {change_ports(change, universe)}"
+    verb = {"opened": "can now reach", "closed": "can no longer reach", "widened": "can reach more ports of", "narrowed": "can reach fewer ports of"}
+    tail = [Part("words", ports.strip())] if ports and change.change in ("opened", "closed") else []
+    if [part.kind for part in destinations] == ["internet"]:
+        destinations = [Part("words", "the internet")]
+    if [part.kind for part in sources] == ["internet"]:
+        sources = [Part("words", "the internet")]
+    return [*_listed(sources), Part("words", verb[change.change]), *_listed(destinations), *tail]
+
+
+def _listed(parts: list[Part]) -> list[Part]:
+    """`a`, `a and b`: a conjunction between the last two."""
+    return parts if len(parts) < 2 else [*parts[:-1], Part("words", "and"), parts[-1]]
+
+
+def cause_words(change: str, words: str) -> str:
+    """What happened to an object: `deleted`, `added`, `widened`, `changed`."""
+    return {"added": "added", "removed": "deleted"}.get(change) or words or "changed"
