@@ -1,0 +1,39 @@
+# Everything here runs in .venv, made from the hashed locks: a fresh clone needs Python >= 3.10 with venv, git and make.
+
+.PHONY: demo test check bench lock clean
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+
+demo: .venv/core
+	PYTHON="$(CURDIR)/$(PY)" sh scripts/demo.sh
+
+check: .venv/dev
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
+
+test: check
+	$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+bench: .venv/core
+	$(PY) bench/run.py
+
+# pip refuses any file whose hash is not in the lock.
+.venv/core: requirements.lock
+	@sh scripts/venv.sh .venv
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/core
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Needs uv (https://docs.astral.sh/uv/). Both locks hold for Python 3.10 to 3.13.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -q
+lock:
+	$(LOCK) -o requirements.lock
+	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .coverage build dist

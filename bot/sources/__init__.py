@@ -1,0 +1,31 @@
+"""A folder or a Git ref in, the YAML and JSON files of one side out, with what could not be read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Unread(NamedTuple):
+    """Something that was there and could not be taken in.
+
+    `file` is relative to the root that was read, `lines` the first and last line it concerns (None: the whole file), `reason` is for
+    people, `setting` the option or config key that would settle it.
+    """
+
+    file: str
+    lines: tuple[int, int] | None
+    reason: str
+    setting: str | None = None
+
+
+class Files(NamedTuple):
+    """One side as read.
+
+    `label` is what a person calls it, `sha` the commit (None: a folder, or the working tree), `contents` each file's bytes by its
+    path ('/' between its parts, relative to the root), in the order of the paths, `skipped` what could not be read.
+    """
+
+    label: str
+    sha: str | None
+    contents: dict[str, bytes]
+    skipped: list[Unread]
