@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Writer = Callable[[], "str | list[Line]"]
 CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
-SCHEMAS = ("report", "list", "verify", "explain", "expectations", "config")
 ALIASES = {"md": "markdown"}
 
 
@@ -98,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _one_side(render)
 
     schema = commands.add_parser("schema", help="the JSON Schema of a document", allow_abbrev=False)
-    schema.add_argument("name", choices=SCHEMAS)
+    schema.add_argument("name", help="report, list, verify, explain, expectations, config")
     schema.set_defaults(run=_schema)
     return parser
 
@@ -359,7 +358,10 @@ def _render(options: argparse.Namespace) -> int:
 def _schema(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    _print((Path(__file__).parent / "schemas" / f"{options.name}.json").read_text(encoding="utf-8"))
+    known = {file.stem: file for file in sorted((Path(__file__).parent / "schemas").glob("*.json"))}
+    if options.name not in known:
+        raise UsageError(f"no schema {options.name}: {', '.join(known)}")
+    _print(known[options.name].read_text(encoding="utf-8"))
     return 0
 
 

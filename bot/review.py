@@ -137,7 +137,10 @@ class Verification(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """One concrete path, walked: for each side its name, the verdict (open, possible, closed) and what each checkpoint decided."""
+    """One concrete path, walked: for each side its name, the verdict (open, possible, closed) and what each checkpoint decided.
+
+    `changed`: the changed objects among those that decided, of two sides.
+    """
 
     source: str
     destination: str
@@ -145,3 +148,4 @@ class Explanation(NamedTuple):
     sides: tuple[tuple[str, str, tuple[Decision, ...]], ...]
     hints: tuple[str, ...]
     incomplete: tuple[Unread, ...]
+    changed: tuple[PolicyText, ...] = ()

@@ -12,7 +12,7 @@ _UNPRINTABLE = re.compile(
     "\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_SAFE_IN_CODE = re.compile(r"[A-Za-z0-9._/:{}=,+()*%$' -]+")
+_SAFE_IN_CODE = re.compile(r"(?:[A-Za-z0-9._/:{}=,+()*%$' -]|(?<=[A-Za-z0-9])@)+")
 _SPECIAL = re.compile(r"[\\`*_\[\]<>&|#@!~$(){}\"]|^\s*(?:[-+=]|\d+[.)])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.report.words import Names, change_ports, plain_set, state
 
 if TYPE_CHECKING:
-    from bot.review import Listing, Review
+    from bot.review import Environment, Listing, Review
 
 
 class Edge(NamedTuple):
@@ -22,12 +22,19 @@ class Edge(NamedTuple):
 def review(value: Review) -> list[Edge]:
     """An edge for each group of changed paths, in the order of the report."""
     out: list[Edge] = []
-    for environment in value.environments:
-        names = Names(environment.endpoints, environment.sizes)
-        prefix = f"{environment.name}: " if len(value.environments) > 1 else ""
-        for change in environment.changes:
-            source, destination = (prefix + plain_set(names.parts(ids), 3) for ids in (change.sources, change.destinations))
-            out.append(Edge(source, destination, f"{change.change} {change_ports(change, environment.universe)}", change.change))
+    for one in value.environments:
+        prefix = f"{one.name}: " if len(value.environments) > 1 else ""
+        out += environment(one, prefix)
+    return out
+
+
+def environment(value: Environment, prefix: str = "") -> list[Edge]:
+    """The edges of one environment, the name of every node after `prefix`."""
+    names = Names(value.endpoints, value.sizes)
+    out: list[Edge] = []
+    for change in value.changes:
+        source, destination = (prefix + plain_set(names.parts(ids), 3) for ids in (change.sources, change.destinations))
+        out.append(Edge(source, destination, f"{change.change} {change_ports(change, value.universe)}", change.change))
     return out
 
 

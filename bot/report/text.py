@@ -58,10 +58,11 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
     lines += [[("warning", "note: "), ("", clean(note))] for note in value.notes]
     names = Names(value.endpoints, value.sizes)
     texts = {(row.title, side): item for row in value.changed_objects for side, item in (("base", row.before), ("head", row.after))}
-    for change in value.changes[:ROWS]:
+    changes = sorted(value.changes, key=lambda row: not blocks(row, whole.fail_on))
+    for change in changes[:ROWS]:
         lines += [[], *_row(change, value, names, whole, texts)]
-    if len(value.changes) > ROWS:
-        rest = value.changes[ROWS:]
+    if len(changes) > ROWS:
+        rest = changes[ROWS:]
         lines += [[], [("dim", f"and {number(len(rest), 'more group')}, {number(sum(row.paths for row in rest), 'path')} (--format json has all)")]]
     if value.incomplete:
         lines.append([])
@@ -120,7 +121,7 @@ def _row(change: Change, environment: Environment, names: Names, whole: Review, 
         ("to", destinations),
         ("ports", change_ports(change, environment.universe)),
         ("paths", f"{change.paths:,}{also}" + (f" ({change.endpoint})" if change.endpoint else "")),
-        ("path", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
+        ("example", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
         ("before", _decided(witness.before, witness.decided_before)),
         ("after", _decided(witness.after, witness.decided_after)),
     ]
@@ -192,12 +193,13 @@ def _assumptions(rows: Iterable[tuple[Assumption, int]], verbose: bool) -> list[
 def _verdict(value: Review) -> Line:
     code = exit_code(value.verdict)
     rows = [row for environment in value.environments for row in environment.changes]
+    stopped = sum(blocks(row, value.fail_on) for row in rows)
     places = sum(len(environment.incomplete) for environment in value.environments)
     words = {
         "pass": "nothing changes",
         "allowed": "changed, and allowed",
         "look": f"needs a look, {number(len(rows), 'group')} of changes",
-        "blocked": f"{number(sum(blocks(row, value.fail_on) for row in rows), 'group')} of changes fails the gate ({', '.join(value.fail_on)})",
+        "blocked": f"{number(stopped, 'group')} of changes {'fails' if stopped == 1 else 'fail'} the gate ({', '.join(value.fail_on)})",
         "incomplete": f"{number(places, 'place')} could not be read, so this is not a pass",
     }
     return [(STYLES.get(value.verdict, ""), value.verdict), ("", f": {words[value.verdict]} (exit {code})")]

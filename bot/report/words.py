@@ -14,15 +14,19 @@ PIECES = 8
 
 
 class Part(NamedTuple):
-    """One part of a set's name. `kind`: `code` (an identifier), `words`, or `internet`. `count`: of workloads, 0 for no count."""
+    """One part of a set's name. `kind`: `code` (an identifier), `words`, or `internet`.
+
+    `lead` stands before the text (`5 of 24 in `); `count`: of workloads, 0 for no count.
+    """
 
     kind: str
     text: str
     count: int = 0
+    lead: str = ""
 
     def plain(self) -> str:
         """The part without markup."""
-        return f"{self.text} ({self.count})" if self.count else self.text
+        return f"{self.lead}{self.text} ({self.count})" if self.count else self.lead + self.text
 
 
 class Names:
@@ -90,7 +94,7 @@ class Names:
                 out += [_single(facts) for facts in members]
             else:
                 of = max(self._sizes.get(namespace, 0), len(members))
-                out.append(Part("code", f"{namespace}/{{{len(members)} of {of}}}"))
+                out.append(Part("code", f"{namespace}/*", lead=f"{len(members)} of {of} in "))
         return out
 
 
@@ -227,15 +231,16 @@ def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
     destinations = brief(names.parts(change.destinations))
     if change.change in ("opened", "widened") and "internet" in change.sources:
         more = "on more ports " if change.change == "widened" else ""
-        return [*_listed(destinations), Part("words", f"becomes reachable {more}from the internet")]
-    ports = "" if change_ports(change, universe) == "all" else f" on {change_ports(change, universe)}"
-    verb = {"opened": "can now reach", "closed": "can no longer reach", "widened": "can reach more ports of", "narrowed": "can reach fewer ports of"}
-    tail = [Part("words", ports.strip())] if ports and change.change in ("opened", "closed") else []
+        verb = "becomes" if len(destinations) == 1 else "become"
+        return [*_listed(destinations), Part("words", f"{verb} reachable {more}from the internet")]
+    ports = change_ports(change, universe)
+    verbs = {"opened": "can now reach", "closed": "can no longer reach", "widened": "can reach more ports of", "narrowed": "can reach fewer ports of"}
+    tail = [Part("words", f"on {ports}")] if ports != "all" and change.change in ("opened", "closed") else []
     if [part.kind for part in destinations] == ["internet"]:
         destinations = [Part("words", "the internet")]
     if [part.kind for part in sources] == ["internet"]:
         sources = [Part("words", "the internet")]
-    return [*_listed(sources), Part("words", verb[change.change]), *_listed(destinations), *tail]
+    return [*_listed(sources), Part("words", verbs[change.change]), *_listed(destinations), *tail]
 
 
 def _listed(parts: list[Part]) -> list[Part]:

@@ -1,0 +1,367 @@
+"""A review in, the body of the pull request's comment out: at most BUDGET bytes, and what matters most is never cut (docs/comment.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot import __version__
+from bot.gate.verdict import blocks
+from bot.report import graph, mermaid, sides, wording
+from bot.report.escape import code, plain, prose, target
+from bot.report.words import Names, Part, cause_words, change_ports, headline, number
+
+if TYPE_CHECKING:
+    from bot.reachability.change import Cause, Change, Decision
+    from bot.review import Environment, Review, Side
+    from bot.sources import Unread
+
+BUDGET = 60_000
+MOST_ROWS = 20
+MOST_EDGES = 25
+ICONS = {"pass": "✅", "allowed": "✅", "look": "⚠️", "blocked": "❌", "incomplete": "🟠"}
+VERDICTS = {"open": "allowed", "possible": "possibly allowed", "closed": "denied"}
+
+
+class Level(NamedTuple):
+    """How much of everything is shown: one step of the ladder from all of it to what must never be cut.
+
+    `rows` beside the blocked ones; `blocked`: the most blocked rows; `evidence`: rows with a witness; `names`: parts in a cell;
+    `merged`: one row for each pair of namespaces; `items`: of every other list.
+    """
+
+    rows: int = MOST_ROWS
+    blocked: int = 1_000_000
+    evidence: int = MOST_ROWS
+    names: int = 6
+    length: int = 300
+    merged: bool = False
+    picture: bool = True
+    policies: bool = True
+    items: int = 20
+
+
+def _ladder() -> Iterator[Level]:
+    level = Level()
+    yield level
+    level = level._replace(picture=False)
+    for evidence in (MOST_ROWS, 10, 5, 2, 0):
+        yield level._replace(evidence=evidence)
+    level = level._replace(evidence=0, policies=False, items=5)
+    yield level
+    level = level._replace(merged=True, names=3, length=80)
+    for rows in (MOST_ROWS, 10, 5, 2, 0):
+        yield level._replace(rows=rows)
+    level = level._replace(rows=0, items=2)
+    for blocked in (1_000_000, 200, 100, 50, 20, 5, 1):
+        yield level._replace(blocked=blocked, names=2, length=40)
+
+
+class Page(NamedTuple):
+    """The review with what every part of the page needs to know."""
+
+    review: Review
+    link: str | None
+    level: Level
+
+
+def review(value: Review, link: str | None = None, budget: int = BUDGET) -> str:
+    """The comment's body, at most `budget` bytes of UTF-8.
+
+    `link`: the address below which the repository's files stand by commit (`https://github.com/o/r/blob`); without it, places are text.
+    """
+    text = ""
+    for level in _ladder():
+        text = _page(Page(value, link, level))
+        if len(text.encode("utf-8")) <= budget:
+            break
+    return text
+
+
+def _page(page: Page) -> str:
+    value = page.review
+    blocks_of_text = [f"### {ICONS[value.verdict]} netreach: {_headline(value)}"]
+    blocks_of_text += [f"**Note:** {prose(note)}" for note in value.notes[: page.level.items]]
+    blocks_of_text.append(_counts(value))
+    for environment in value.environments:
+        blocks_of_text += _environment(environment, page)
+    blocks_of_text.append(_footer(value))
+    return "\n\n".join(block for block in blocks_of_text if block) + "\n"
+
+
+def _headline(value: Review) -> str:
+    """The verdict and the worst thing in words, fit for the subject of an e-mail."""
+    if value.verdict == "pass":
+        return "no path opened or closed"
+    if value.verdict == "incomplete":
+        places = sum(len(environment.incomplete) for environment in value.environments)
+        return f"incomplete. {number(places, 'place')} could not be read, so this is not a pass"
+    words = {"blocked": "blocked", "look": "needs a look", "allowed": "changed and allowed"}[value.verdict]
+    worst = min(
+        ((not blocks(change, value.fail_on), index, change, environment) for index, (change, environment) in enumerate(_all(value))),
+        key=lambda row: row[:2],
+        default=None,
+    )
+    if worst is None:
+        return words
+    change, environment = worst[2:]
+    where = f" in {code(environment.name, 60)}" if len(value.environments) > 1 else ""
+    parts = headline(change, Names(environment.endpoints, environment.sizes), environment.universe)
+    return f"{words}. {' '.join(_part(part, 80, icon=False) for part in parts)}{where}"
+
+
+def _all(value: Review) -> list[tuple[Change, Environment]]:
+    return [(change, environment) for environment in value.environments for change in environment.changes]
+
+
+def _counts(value: Review) -> str:
+    rows = _all(value)
+    workloads = sum(environment.workloads for environment in value.environments)
+    policies = sum(environment.policies for environment in value.environments)
+    compared = f"{number(workloads, 'workload')} and {number(policies, 'policy', 'policies')} compared."
+    if not rows:
+        touched = sum(len(environment.changed_objects) for environment in value.environments)
+        if value.verdict == "incomplete":
+            return f"What could be compared shows no change. {compared}"
+        return f"{number(touched, 'changed object')}, without any effect on what is reachable. {compared}" if touched else compared
+    totals = {kind: sum(getattr(environment.totals, kind) for environment in value.environments) for kind in value.environments[0].totals._fields}
+    verbs = [f"{verb} {totals[kind]:,}" for verb, kind in (("opens", "opened"), ("closes", "closed"), ("changes the ports of", "changed")) if totals[kind]]
+    sentences = []
+    if verbs:
+        first, _, count = verbs[0].rpartition(" ")
+        verbs[0] = f"{first} {count} {'path' if count == '1' else 'paths'}"
+        listed = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
+        extra = [f"{totals['possible']:,} only possible"] if totals["possible"] else []
+        extra += [f"{totals['hypothetical']:,} with pods that are not in Git"] if totals["hypothetical"] else []
+        sentences.append(f"This pull request **{listed}**{f' ({chr(44).join(extra)})'.replace(',', ', ') if extra else ''}.")
+    moved = sum(change.paths for change, _ in rows if change.endpoint)
+    if moved:
+        sentences.append(f"{number(moved, 'path')} {'belongs' if moved == 1 else 'belong'} to added or removed workloads.")
+    stopped = sum(blocks(change, value.fail_on) for change, _ in rows)
+    if stopped:
+        sentences.append(f"{number(stopped, 'group')} of {len(rows)} {'fails' if stopped == 1 else 'fail'} the gate ({', '.join(value.fail_on)}).")
+    return " ".join(sentences)
+
+
+def _environment(value: Environment, page: Page) -> list[str]:
+    out = [f"#### {ICONS[value.verdict]} {code(value.name)}: {_VERDICT_WORDS[value.verdict]}"] if len(page.review.environments) > 1 else []
+    out += [f"**Note:** {prose(note)}" for note in value.notes[: page.level.items]]
+    if value.incomplete:
+        out.append(_incomplete(value.incomplete, page))
+    rows = sorted(value.changes, key=lambda row: not blocks(row, page.review.fail_on))
+    if rows:
+        names = Names(value.endpoints, value.sizes)
+        stopping = [row for row in rows if blocks(row, page.review.fail_on)]
+        quiet = rows[len(stopping) :]
+        shown = stopping[: page.level.blocked] + ([] if page.level.merged else quiet[: page.level.rows])
+        table = [_row(row, value, names, page) for row in shown]
+        left = stopping[page.level.blocked :] + ([] if page.level.merged else quiet[page.level.rows :])
+        if page.level.merged:
+            merged, rest = _merged(quiet, names, page)
+            table += merged
+            left += rest
+        if table:
+            out.append("\n".join(["| | Change | From | To | Ports | Why | Paths |", "|:-:|---|---|---|---|---|--:|", *table]))
+        if left:
+            out.append(f"and {number(len(left), 'more group')}, {number(sum(row.paths for row in left), 'path')} (`netreach diff --format json` has all).")
+        out.append(_unblock(stopping, page))
+        out.append(_evidence(shown, value, names, page))
+        out.append(_policies(value, page))
+        if page.level.picture:
+            out.append(_picture(value))
+    out.append(_coverage(value, page))
+    return out
+
+
+_VERDICT_WORDS = {
+    "pass": "no path opened or closed",
+    "allowed": "changed and allowed",
+    "look": "needs a look",
+    "blocked": "blocked",
+    "incomplete": "incomplete",
+}
+
+
+def _part(part: Part, length: int, icon: bool = True) -> str:
+    if part.kind == "internet":
+        return "🌐 internet" if icon else "the internet"
+    text = code(part.text, length) if part.kind == "code" else prose(part.text, length)
+    return f"{part.lead}{text} ({part.count:,})" if part.count and icon else part.lead + text
+
+
+def _set(ids: Iterable[str], names: Names, level: Level, everything: bool = False) -> str:
+    parts = names.parts(ids, everything)
+    most = 40 if everything else level.names
+    shown = [_part(part, level.length) for part in parts[:most]]
+    if len(parts) > most:
+        shown.append(f"{len(parts) - most:,} more")
+    return ", ".join(shown)
+
+
+def _row(change: Change, environment: Environment, names: Names, page: Page) -> str:
+    stopping = blocks(change, page.review.fail_on)
+    icon = "❌" if stopping else "🟢" if change.change in ("closed", "narrowed") else "⚠️"
+    what = f"**{change.change}**" + (" (new workload)" if "added" in change.endpoint else " (removed workload)" if change.endpoint else "")
+    why = _why(change, page)
+    if stopping:
+        why = f"{why}. " if why else ""
+        why += f"Blocked by `fail-on: {', '.join(page.review.fail_on)}`"
+    cells = [icon, what, _set(change.sources, names, page.level), _set(change.destinations, names, page.level)]
+    cells += [prose(change_ports(change, environment.universe, "→")), why, f"{change.paths:,}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _why(change: Change, page: Page) -> str:
+    known = [_cause(cause, page) for cause in change.causes[:3]]
+    if len(change.causes) <= 2:
+        return " and ".join(known)
+    more = f" and {len(change.causes) - 3} more" if len(change.causes) > 3 else ""
+    return f"several together ({len(change.causes)}): {', '.join(known)}{more}"
+
+
+def _cause(cause: Cause, page: Page) -> str:
+    gone = cause.side == "base"
+    where = _place(cause.file, cause.lines, page.review.base if gone else page.review.head, page, "was " if gone else "")
+    return f"{code(cause.object, page.level.length)} {prose(cause_words(cause.change, cause.words), 60)}, {where}"
+
+
+def _place(file: str, lines: tuple[int, int] | None, side: Side, page: Page, lead: str = "") -> str:
+    """The place, linked to its commit. A merged file's lines may differ from the head's, so a branch behind gets no line anchor."""
+    text = lead + code(sides.place(file, lines), page.level.length)
+    if page.link is None or side.sha is None:
+        return text
+    exact = side is page.review.base or page.review.mode != "merge" or not page.review.behind
+    return f"[{text}]({target(f'{page.link.rstrip(chr(47))}/{side.sha}', file, lines if exact and lines and lines[0] else None)})"
+
+
+def _merged(rows: Sequence[Change], names: Names, page: Page) -> tuple[list[str], list[Change]]:
+    """One row for each kind of change and pair of namespaces; also the groups that have no row."""
+    groups: dict[tuple[str, str, str], list[Change]] = {}
+    for row in rows:
+        ends = [", ".join(sorted({names.facts(name).namespace or names.facts(name).kind for name in ids})) for ids in (row.sources, row.destinations)]
+        groups.setdefault((row.change, ends[0], ends[1]), []).append(row)
+    table = []
+    left: list[Change] = []
+    for index, ((change, source, destination), members) in enumerate(groups.items()):
+        if index >= page.level.rows:
+            left += members
+            continue
+        icon = "🟢" if change in ("closed", "narrowed") else "⚠️"
+        cells = [icon, f"**{change}**", code(source, page.level.length), code(destination, page.level.length), "several", number(len(members), "group")]
+        table.append(f"| {' | '.join(cells)} | {sum(member.paths for member in members):,} |")
+    return table, left
+
+
+def _unblock(stopping: Sequence[Change], page: Page) -> str:
+    """What to do about the rows that block, where an object did it."""
+    verbs = {"removed": "restore", "added": "drop or narrow"}
+    advice = {
+        f"{verbs.get(cause.change, 'take back the change of')} {code(cause.object, page.level.length)}": None
+        for row in stopping
+        for cause in row.causes[:1]
+    }
+    if not advice:
+        return ""
+    more = f", and {number(len(advice) - 3, 'more object')}" if len(advice) > 3 else ""
+    return f"**To unblock:** {', '.join(list(advice)[:3])}{more}."
+
+
+def _evidence(rows: Sequence[Change], environment: Environment, names: Names, page: Page) -> str:
+    shown = rows[: page.level.evidence]
+    if not shown:
+        return ""
+    parts = []
+    for row in shown:
+        witness = row.witness
+        icon = "❌ " if blocks(row, page.review.fail_on) else ""
+        port, _, protocol = witness.port.partition("/")
+        ends = (_part(names.parts([end], True)[0], page.level.length) for end in (witness.source, witness.destination))
+        lines = [f"**{icon}{' → '.join(ends)} {prose(f'{protocol.upper()} {port}'.strip(), 60)}**", "", "| | Verdict | Decided by |", "|---|---|---|"]
+        for title, verdict, decisions, side in (
+            ("before", witness.before, witness.decided_before, page.review.base),
+            ("after", witness.after, witness.decided_after, page.review.head),
+        ):
+            lines.append(f"| {title} ({code(sides.short(side), 60)}) | {VERDICTS.get(verdict, prose(verdict))} | {_decided(verdict, decisions, side, page)} |")
+        for title, ids in (("From", row.sources), ("To", row.destinations)):
+            if len(ids) <= 40 and any(part.lead or part.kind == "words" for part in names.parts(ids)[: len(ids) - 1]):
+                lines += ["", f"{title}: {_set(ids, names, page.level, everything=True)}"]
+        if row.hypothetical:
+            lines += ["", f"{number(row.hypothetical, 'path')} of {row.paths:,} with pods that are not in Git."]
+        if witness.explain:
+            lines += ["", f"Check it yourself: {code(witness.explain, 600)}"]
+        parts.append("\n".join(lines))
+    what = "one witness for each change" if len(shown) == len(environment.changes) else f"a witness for {len(shown)} of {len(environment.changes)} changes"
+    return _details("Evidence", f"{what}, before and after", "\n\n".join(parts))
+
+
+def _decided(verdict: str, decisions: Iterable[Decision], side: Side, page: Page) -> str:
+    kept = [row for row in decisions if verdict != "closed" or row.verdict != "open"]
+    return "; ".join(
+        f"{prose(row.checkpoint, 60)}: {prose(row.text)}" + (f", {_place(row.file, row.lines, side, page)}" if row.file else "") for row in kept
+    )
+
+
+def _policies(value: Environment, page: Page) -> str:
+    """What changed inside the objects that changed, those that flipped a verdict first."""
+    if not page.level.policies:
+        return ""
+    guilty = {cause.object for change in value.changes for cause in change.causes}
+    inside = [row for row in value.changed_objects if row.before is not None and row.after is not None]
+    inside.sort(key=lambda row: row.title not in guilty)
+    lines = []
+    for row in inside[: page.level.items]:
+        words = wording.changed(row.before, row.after)
+        lines += [f"- {code(row.title)}", *(f"  - {prose(word)}" for word in words)] if words else []
+    if len(inside) > page.level.items:
+        lines.append(f"- and {len(inside) - page.level.items} more")
+    return _details("What changed inside", number(len(inside), "object"), "\n".join(lines)) if lines else ""
+
+
+def _picture(value: Environment) -> str:
+    edges = graph.environment(value)
+    if not 1 < len(edges) <= MOST_EDGES:
+        return ""
+    return _details("Picture", number(len(edges), "edge"), f"```mermaid\n{mermaid.graph(edges, MOST_EDGES)}```")
+
+
+def _incomplete(rows: Sequence[Unread], page: Page) -> str:
+    settings = any(row.setting for row in rows)
+    lines = ["| Where | What |" + (" Setting |" if settings else ""), "|---|---|" + ("---|" if settings else "")]
+    for row in rows[: page.level.items]:
+        setting = f" {code(row.setting, 60) if row.setting else ''} |" if settings else ""
+        lines.append(f"| {_place(row.file, row.lines, page.review.head, page)} | {prose(row.reason, page.level.length)} |{setting}")
+    if len(rows) > page.level.items:
+        lines += ["", f"and {number(len(rows) - page.level.items, 'more place')} that could not be read."]
+    return "**Could not be read**, so nothing is known about what it says:\n\n" + "\n".join(lines)
+
+
+def _coverage(value: Environment, page: Page) -> str:
+    lines = [f"CNI: {code(value.cni)}."]
+    lines += [f"- Not read on either side: {code(sides.place(row.file, row.lines), page.level.length)}: {prose(row.reason, page.level.length)}"
+              for row in value.coverage[: page.level.items]]  # fmt: skip
+    if len(value.coverage) > page.level.items:
+        lines.append(f"- and {len(value.coverage) - page.level.items:,} more that were not read on either side")
+    for row, paths in value.assumptions[: page.level.items]:
+        lines.append(f"- Assumed: {prose(row.text, page.level.length)} ({number(paths, 'path')}; setting {code(row.setting, 60)})")
+    if len(value.assumptions) > page.level.items:
+        lines.append(f"- and {len(value.assumptions) - page.level.items:,} more assumptions")
+    summary = f"{number(value.workloads, 'workload')}, {number(value.policies, 'policy', 'policies')}"
+    if value.coverage:
+        summary += f", {number(len(value.coverage), 'place')} not read on either side"
+    if value.assumptions:
+        summary += f", {number(len(value.assumptions), 'assumption')}"
+    if not value.coverage and not value.assumptions and not value.changes:
+        return ""
+    return _details("Coverage", summary, "\n".join([lines[0], "", *lines[1:]]).rstrip())
+
+
+def _details(title: str, summary: str, body: str) -> str:
+    return f"<details>\n<summary><b>{title}</b>: {summary}</summary>\n\n{body}\n\n</details>"
+
+
+def _footer(value: Review) -> str:
+    base, between, head = sides.compared_words(value)
+    into = " into it" if "merge" in between else ""
+    behind = f", {number(value.behind, 'commit')} behind {code(value.base.ref, 60)}" if value.behind else ""
+    compared = f"Compared {code(base, 120)} {between} {code(head, 120)}{into}{behind}."
+    return f"<sub>{compared} Locally: {code(plain(sides.command(value), 300), 300)}. netreach {__version__}.</sub>"
