@@ -63,7 +63,7 @@ def cidrs(addresses: Intervals) -> list[str]:
     out: list[str] = []
     for first, last in addresses:
         for low, high in _by_family(first, last):
-            out.extend(str(net) for net in ipaddress.summarize_address_range(_address(low), _address(high)))  # type: ignore[type-var]
+            out.extend(str(net) for net in ipaddress.summarize_address_range(_address(low), _address(high)))
     return out
 
 

@@ -6,7 +6,7 @@ policies of a host on the way are evaluated by the same walk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Union
 
 from bot.policies.intervals import Intervals
@@ -290,9 +290,10 @@ class ExtraEndpoint(NamedTuple):
 class Vocabulary(NamedTuple):
     """What the rest needs to know of a CNI and of the objects it resolves through, and nothing of any policy API.
 
-    `universe`: the traffic it polices. `scopes`: how a workload's facts become attributes, given (labels, namespace labels,
-    namespace, service account). `pod_addresses`: where pods get theirs from (None: outside every CIDR). `cidr_meets_pods`: whether
-    address sets match pods at all. `port_numbers`: (name, protocol) -> the numbers it resolves to.
+    `universe`: the traffic it polices. `pod_addresses`: where pods get theirs from (None: outside every CIDR).
+    `cidr_meets_pods`: whether address sets match pods at all. `port_numbers`: (name, protocol) -> every number it resolves to,
+    `free_ports` among them: (name, protocol) -> the number that pods which are not in Git declare it at, which no rule names.
+    `attributes`: (labels, namespace labels, namespace, service account) -> scope -> key -> value; None: scopes `pod` and `namespace`.
     """
 
     cni: str
@@ -300,6 +301,8 @@ class Vocabulary(NamedTuple):
     pod_addresses: Intervals | None
     cidr_meets_pods: bool
     port_numbers: Mapping[tuple[str, int], tuple[int, ...]]
+    free_ports: Mapping[tuple[str, int], int]
+    attributes: Callable[[Mapping[str, str], Mapping[str, str], str, str], Mapping[str, Mapping[str, str]]] | None = None
     extra: tuple[ExtraEndpoint, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
 

@@ -1,0 +1,179 @@
+"""Snapshots and a Chain in; what is open on one side, or what changed between two, out, in values for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot.policies.model import Assumption, Lowered
+from bot.policies.traffic import Traffic
+from bot.reachability.causes import Causes, Explained, Movers
+from bot.reachability.change import Change, EndpointFacts, PairChange, Path, PolicyText, Totals
+from bot.reachability.diff import Profile, strips
+from bot.reachability.endpoints import indices
+from bot.reachability.evaluate import Cell
+from bot.reachability.facts import Names
+from bot.reachability.group import rectangles
+from bot.reachability.hypothetical import Representatives, representatives
+from bot.reachability.movers import movers
+from bot.reachability.narrate import Narrator
+from bot.reachability.world import World
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Snapshot
+
+POD_ADDRESSES = Assumption(
+    "pod-addresses",
+    "the address of a pod in Git is not known; it lies somewhere in the pods' address range",
+    "assume.podCIDRs",
+)
+
+
+class Listed(NamedTuple):
+    """Every open path of one side, and the endpoints there are; assumptions with the number of paths that rest on each."""
+
+    endpoints: dict[str, EndpointFacts]
+    paths: tuple[Path, ...]
+    assumptions: tuple[tuple[Assumption, int], ...]
+
+
+class Difference(NamedTuple):
+    """What changed: rows for people, the pairs themselves where they were asked for, counts, and the objects that differ."""
+
+    endpoints: dict[str, EndpointFacts]
+    changes: tuple[Change, ...]
+    pairs: tuple[PairChange, ...] | None
+    totals: Totals
+    assumptions: tuple[tuple[Assumption, int], ...]
+    objects: tuple[PolicyText, ...]
+    over_budget: tuple[str, ...]
+
+
+def open_paths(snapshot: Snapshot, lowered: Lowered, hypothetical: bool = True, complete: Sequence[str] = ()) -> Listed:
+    """Every pair of endpoints with something open or possible, self pairs left out.
+
+    `complete`: namespaces whose workloads are all in Git, which get no hypothetical pods.
+    """
+    found = representatives(snapshot, snapshot, lowered, everything=True, complete=complete) if hypothetical else Representatives((), ())
+    world = World(snapshot, snapshot, lowered, found.pods)
+    world.prepare()
+    universe = world.universe
+    names = Names(universe, snapshot, snapshot)
+    classes: dict[tuple[object, ...], list[int]] = {}
+    for bit in indices(universe.sources & universe.head_rows):
+        row = universe.rows[bit]
+        key = (tuple(world.key(slot, "source", True) for slot in row.head), universe.inside >> bit & 1)
+        classes.setdefault(key, []).append(bit)
+    paths: list[Path] = []
+    unsure = 0
+    for (_, inside), members in classes.items():
+        cells = world.row_cells(universe.rows[members[0]], "source", True)
+        ends = universe.destinations if inside else universe.destinations & universe.inside
+        for mask_open, mask_maybe, bits in _by_traffic(cells, ends):
+            open_, maybe = world.atoms.traffic(mask_open), world.atoms.traffic(mask_maybe)
+            for source in members:
+                for destination in indices(bits & ~(1 << source)):
+                    because = (POD_ADDRESSES.id,) if maybe else ()
+                    unsure += bool(maybe)
+                    paths.append(Path(names.id(source), names.id(destination), open_, maybe, because))
+    paths.sort()
+    endpoints = {names.id(bit): names.facts(bit) for bit in sorted(universe.rows, key=names.id)}
+    return Listed(endpoints, tuple(paths), _assumed(lowered, unsure))
+
+
+def _by_traffic(cells: list[Cell], ends: int) -> list[tuple[int, int, int]]:
+    """(open mask, possible mask, rows) for every combination that occurs."""
+    groups: list[tuple[int, int, int]] = [(0, 0, ends)]
+    for cell in cells:
+        fresh = []
+        for mask_open, mask_maybe, bits in groups:
+            for part, a, b in (
+                (bits & cell.open, cell.mask, 0),
+                (bits & cell.maybe, 0, cell.mask),
+                (bits & ~(cell.open | cell.maybe), 0, 0),
+            ):
+                if part:
+                    fresh.append((mask_open | a, mask_maybe | b, part))
+        groups = fresh
+    return [group for group in groups if group[0] | group[1]]
+
+
+def _assumed(lowered: Lowered, unsure: int) -> tuple[tuple[Assumption, int], ...]:
+    known = lowered.vocabulary.assumptions
+    return tuple((assumption, unsure) for assumption in (*known, POD_ADDRESSES)) if unsure else ()
+
+
+def compare(
+    base: Snapshot, head: Snapshot, lowered: Lowered, pairs: bool = False, complete: Sequence[str] = (), full: bool = False
+) -> Difference:
+    """What changed between two sides. `pairs`: list every changed pair too; `full`: evaluate all rows, not only what can have changed."""
+    found = representatives(base, head, lowered, complete=complete)
+    world = World(base, head, lowered, found.pods)
+    changed, regions = strips(world, full)
+    names = Names(world.universe, base, head)
+    causes = Causes(world, regions, movers(world))
+    explained = [piece for strip in changed for piece in causes.explain(strip)]
+    narrator = Narrator(world, names)
+    changes = _rows(world, explained, narrator)
+    used = {end for change in changes for end in (*change.sources, *change.destinations)}
+    by_id = {names.id(bit): bit for piece in explained for bit in indices(piece.sources | piece.destinations)}
+    endpoints = {text: names.facts(by_id[text]) for text in sorted(used)}
+    totals = _totals(world, explained)
+    return Difference(
+        endpoints,
+        changes,
+        _pairs(world, names, explained) if pairs else None,
+        totals,
+        _assumed(lowered, totals.possible),
+        narrator.changed_objects(),
+        found.over_budget,
+    )
+
+
+def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple[Change, ...]:
+    """Rectangles for people, most dangerous first, with ids in that order."""
+    groups: dict[tuple[Profile, tuple[tuple[str, str, str], ...], int], list[tuple[int, int]]] = {}
+    for piece in explained:
+        groups.setdefault((piece.profile, piece.causes, piece.too_many), []).append((piece.sources, piece.destinations))
+    rows: list[Change] = []
+    for (profile, keys, too_many), pieces in groups.items():
+        for sources, destinations in rectangles(pieces):
+            rows.append(narrator.change(sources, destinations, profile, keys, too_many))
+    rows.sort(key=narrator.order)
+    return tuple(row._replace(id=f"c{number}") for number, row in enumerate(rows, 1))
+
+
+def _totals(world: World, explained: list[Explained]) -> Totals:
+    opened = closed = changed = possible = hypothetical = 0
+    shown = world.universe.hypothetical
+    for piece in explained:
+        if piece.profile.endpoint:
+            continue
+        count = piece.sources.bit_count() * piece.destinations.bit_count()
+        profile = piece.profile
+        before, after = profile.before | profile.before_maybe, profile.after | profile.after_maybe
+        known = (piece.sources & ~shown).bit_count() * (piece.destinations & ~shown).bit_count()
+        hypothetical += count - known
+        if profile.before_maybe | profile.after_maybe:
+            possible += count
+        if not before:
+            opened += count
+        elif not after:
+            closed += count
+        else:
+            changed += count
+    return Totals(opened, closed, changed, possible, hypothetical)
+
+
+def _pairs(world: World, names: Names, explained: list[Explained]) -> tuple[PairChange, ...]:
+    out = []
+    traffic = world.atoms.traffic
+    memo: dict[int, Traffic] = {}
+    for piece in explained:
+        four = [memo.setdefault(mask, traffic(mask)) for mask in piece.profile[:4]]
+        for source in indices(piece.sources):
+            for destination in indices(piece.destinations):
+                out.append(
+                    PairChange(names.id(source), names.id(destination), four[0], four[2], four[1], four[3], piece.profile.endpoint)
+                )
+    return tuple(sorted(out))

@@ -1,0 +1,242 @@
+"""Strips of changed pairs in, the same pairs with the smallest set of changed objects that explains each out.
+
+For the changed objects that touch a strip: those that flip the verdict alone, applied to the base; for the rest, objects are
+dropped in a fixed order while the head's verdict holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from bot.policies.model import Checkpoint, Policy
+from bot.reachability.diff import DESTINATION, SOURCE, Profile, Region, Strip
+from bot.reachability.endpoints import indices
+from bot.reachability.evaluate import Cell, Table, meet
+from bot.reachability.world import World
+
+MOST = 32
+Changed = tuple[str, str, str]
+
+
+class Explained(NamedTuple):
+    """Pairs (sources × destinations, bitsets of rows) with one profile and one set of causes.
+
+    `causes`: keys of changed policies, or of changed endpoints and namespaces (`move`), sorted; `axis` and slots as in Strip.
+    """
+
+    sources: int
+    destinations: int
+    profile: Profile
+    causes: tuple[Changed, ...]
+    too_many: int = 0
+
+
+class Movers(NamedTuple):
+    """Rows by the changed objects that moved them (a relabelled workload or namespace, an added or removed endpoint)."""
+
+    by_object: tuple[tuple[Changed, int], ...]
+
+    def touching(self, rows: int) -> list[tuple[Changed, int]]:
+        """The objects that moved any of these rows."""
+        return [(key, own & rows) for key, own in self.by_object if own & rows]
+
+
+class Causes:
+    """Explains strips of one world; results of partial evaluations are kept by class."""
+
+    def __init__(self, world: World, regions: Sequence[Region], movers: Movers) -> None:
+        self.world = world
+        self.movers = movers
+        self.regions = [_Folded(world, region) for region in regions]
+        self._home: dict[str, dict[int, list[_Folded]]] = {SOURCE: {}, DESTINATION: {}}
+        self._wide: dict[str, list[_Folded]] = {SOURCE: [], DESTINATION: []}
+        for region in self.regions:
+            for axis, bits in ((SOURCE, region.sources), (DESTINATION, region.destinations)):
+                if bits.bit_count() > 64:
+                    self._wide[axis].append(region)
+                else:
+                    for bit in indices(bits):
+                        self._home[axis].setdefault(bit, []).append(region)
+        self._by_key = {
+            False: {policy.key: policy for policy in world.only_base},
+            True: {policy.key: policy for policy in world.only_head},
+        }
+        self._partial: dict[tuple[object, ...], list[Cell]] = {}
+        self._tables: dict[tuple[object, ...], list[Table]] = {}
+
+    def explain(self, strip: Strip) -> list[Explained]:
+        """The pairs of a strip, split by cause."""
+        one = (strip.fixed & -strip.fixed).bit_length() - 1
+        touching: dict[Changed, int] = {}
+        for region in (*self._home[strip.axis].get(one, ()), *self._wide[strip.axis]):
+            own, other = (region.sources, region.destinations) if strip.axis == SOURCE else (region.destinations, region.sources)
+            if own >> one & 1 and other & strip.other:
+                touching[region.key] = touching.get(region.key, 0) | (other & strip.other)
+        fixed_moves = self.movers.touching(strip.fixed)
+        other_moves = self.movers.touching(strip.other)
+        if strip.profile.endpoint:
+            return self._by_endpoint(strip, fixed_moves, other_moves)
+        if len(touching) + len(other_moves) > MOST:
+            return self._split_fixed(strip, strip.other, (), fixed_moves, len(touching) + len(other_moves) + len(fixed_moves))
+        out: list[Explained] = []
+        for bits, keys in _by_membership(strip.other, [*touching.items(), *other_moves]):
+            moved = {key for key, _ in other_moves}
+            out.extend(self._settle(strip, bits, [k for k in keys if k not in moved], [k for k in keys if k in moved], fixed_moves))
+        return out
+
+    def _by_endpoint(self, strip: Strip, fixed: list[tuple[Changed, int]], other: list[tuple[Changed, int]]) -> list[Explained]:
+        """An end is new or gone: that is the cause."""
+        universe = self.world.universe
+        lasting = universe.base_rows & universe.head_rows
+        out = []
+        for rows, own in _by_membership(strip.fixed, [(k, b) for k, b in fixed if b & ~lasting]):
+            for bits, theirs in _by_membership(strip.other, [(k, b & ~lasting) for k, b in other if b & ~lasting]):
+                out.append(_explained(strip, rows, bits, tuple(sorted({*own, *theirs}))))
+        return out
+
+    def _split_fixed(
+        self, strip: Strip, bits: int, keys: tuple[Changed, ...], moves: list[tuple[Changed, int]], too_many: int = 0
+    ) -> list[Explained]:
+        """The fixed rows of a class may have been moved by different objects: one result for each."""
+        return [
+            _explained(strip, rows, bits, tuple(sorted({*keys, *own})), too_many) for rows, own in _by_membership(strip.fixed, moves)
+        ]
+
+    def _settle(
+        self, strip: Strip, bits: int, policies: list[Changed], other_moves: list[Changed], fixed_moves: list[tuple[Changed, int]]
+    ) -> list[Explained]:
+        """Choose among the policies, the move of the fixed end and the move of the other end."""
+        choices = len(policies) + bool(fixed_moves) + bool(other_moves)
+        if choices <= 1:
+            return self._split_fixed(strip, bits, (*policies, *other_moves), fixed_moves)
+        FIXED, OTHER = ("", "", "fixed"), ("", "", "other")
+        parts = sorted(policies) + ([FIXED] if fixed_moves else []) + ([OTHER] if other_moves else [])
+        out: list[Explained] = []
+
+        def emit(found: int, used: Sequence[Changed]) -> None:
+            keys = [k for k in used if k not in (FIXED, OTHER)] + (other_moves if OTHER in used else [])
+            out.extend(self._split_fixed(strip, found, tuple(keys), fixed_moves if FIXED in used else []))
+
+        def agrees(used: Sequence[Changed], among: int) -> int:
+            policies_used = frozenset(k for k in used if k not in (FIXED, OTHER))
+            return among & self._as_head(strip, policies_used, FIXED in used, OTHER in used)
+
+        rest = bits
+        for part in parts:
+            alone = agrees([part], rest)
+            if alone:
+                emit(alone, [part])
+                rest &= ~alone
+        self._drop(parts, 0, rest, agrees, emit)
+        return out
+
+    def _drop(
+        self,
+        used: list[Changed],
+        at: int,
+        bits: int,
+        agrees: Callable[[Sequence[Changed], int], int],
+        emit: Callable[[int, Sequence[Changed]], None],
+    ) -> None:
+        if not bits:
+            return
+        if at == len(used):
+            emit(bits, used)
+            return
+        without = used[:at] + used[at + 1 :]
+        holds = agrees(without, bits) if without else 0
+        self._drop(without, at, holds, agrees, emit)
+        self._drop(used, at + 1, bits & ~holds, agrees, emit)
+
+    def _as_head(self, strip: Strip, policies: frozenset[Changed], fixed_head: bool, other_head: bool) -> int:
+        """The rows at the other end that have the head's verdict when only these changes are applied to the base."""
+        slot = strip.head_slot if fixed_head else strip.base_slot
+        assert slot is not None
+        cells = self._cells(strip.axis, slot, policies)
+        folded = self.world.folded([cells], other_head)
+        agreed = -1
+        for cell in folded:
+            for want, value in ((strip.profile.after, cell.open), (strip.profile.after_maybe, cell.maybe)):
+                inside, outside = cell.mask & want, cell.mask & ~want
+                if inside:
+                    agreed &= value
+                if outside:
+                    agreed &= ~value
+        return agreed
+
+    def _cells(self, axis: str, slot: int, policies: frozenset[Changed]) -> list[Cell]:
+        """One slot's cells under the base's policies with some swapped for the head's."""
+        at = (axis, slot, policies)
+        found = self._partial.get(at)
+        if found is not None:
+            return found
+        world = self.world
+        near = self._near(axis, slot)
+        out: list[Cell] | None = None
+        for checkpoint in world.checkpoints[1]:
+            stack = [world.stack(checkpoint, axis, False)[0]]
+            own = [
+                policy
+                for key in sorted(near | policies)
+                for policy in (self._by_key[key in policies].get(key),)
+                if policy is not None
+            ]
+            if own:
+                stack.append(self._own_tables(checkpoint, axis, own))
+            key = world.evaluator.key(stack, slot)
+            cells = world.evaluator.row(stack, slot, key)
+            out = cells if out is None else meet(out, cells)
+        found = out if out is not None else [Cell(world.atoms.everything, world.resolver.everything, 0)]
+        self._partial[at] = found
+        return found
+
+    def _own_tables(self, checkpoint: Checkpoint, axis: str, own: list[Policy]) -> list[Table]:
+        at = (checkpoint.name, axis, tuple(id(policy) for policy in own))
+        found = self._tables.get(at)
+        if found is None:
+            found = self._tables[at] = self.world.evaluator.tables(checkpoint, axis, own)
+        return found
+
+    def _near(self, axis: str, slot: int) -> frozenset[Changed]:
+        """Changed policies, of either side, that a slot can meet from this axis."""
+        world = self.world
+        resolve = world.resolver.resolve
+        found: set[Changed] = set()
+        for policy in world.only_base + world.only_head:
+            for section in policy.sections:
+                sides = [(r.source, r.destination) for r in section.rules] + [(i.source, i.destination) for i in section.isolates]
+                if any(resolve(pair[axis == DESTINATION])[1] >> slot & 1 for pair in sides):
+                    found.add(policy.key)
+        return frozenset(found)
+
+
+class _Folded:
+    """A region over rows."""
+
+    __slots__ = ("destinations", "key", "sources")
+
+    def __init__(self, world: World, region: Region) -> None:
+        fold = world.universe.fold
+        self.key: Changed = region.policy.key
+        self.sources = fold(region.sources, False) | fold(region.sources, True)
+        self.destinations = fold(region.destinations, False) | fold(region.destinations, True)
+
+
+def _explained(strip: Strip, rows: int, bits: int, keys: tuple[Changed, ...], too_many: int = 0) -> Explained:
+    sources, destinations = (rows, bits) if strip.axis == SOURCE else (bits, rows)
+    return Explained(sources, destinations, strip.profile, keys, too_many)
+
+
+def _by_membership(bits: int, sets: Sequence[tuple[Changed, int]]) -> list[tuple[int, tuple[Changed, ...]]]:
+    """The bits split by which of the sets hold them."""
+    parts: list[tuple[int, tuple[Changed, ...]]] = [(bits, ())]
+    for key, members in sets:
+        fresh: list[tuple[int, tuple[Changed, ...]]] = []
+        for part, keys in parts:
+            if part & members:
+                fresh.append((part & members, (*keys, key)))
+            if part & ~members:
+                fresh.append((part & ~members, keys))
+        parts = fresh
+    return parts

@@ -1,0 +1,253 @@
+"""A World in, the pairs whose traffic differs between its sides out: only what can have changed is evaluated, by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier
+from bot.reachability.endpoints import Row, indices
+from bot.reachability.evaluate import Cell
+from bot.reachability.resolve import Pair
+from bot.reachability.world import World
+
+SOURCE, DESTINATION = "source", "destination"
+STAYS, ADDED, REMOVED = "", "added", "removed"
+
+
+class Profile(NamedTuple):
+    """What one changed pair had and has: masks of atoms, open and possible, and which end (if any) is new or gone."""
+
+    before: int
+    before_maybe: int
+    after: int
+    after_maybe: int
+    endpoint: str = ""
+
+
+class Strip(NamedTuple):
+    """Changed pairs found together: a class of fixed rows (with one slot of each side for it) against rows at the other end."""
+
+    axis: str
+    fixed: int
+    other: int
+    profile: Profile
+    base_slot: int | None
+    head_slot: int | None
+
+
+class Region(NamedTuple):
+    """Slots between which a changed policy may change something."""
+
+    policy: Policy
+    sources: int
+    destinations: int
+
+
+def strips(world: World, everything: bool = False) -> tuple[list[Strip], list[Region]]:
+    """Every changed pair, once, and the regions of the changed policies. `everything`: evaluate all rows, changed or not."""
+    regions = _regions(world)
+    universe = world.universe
+    rows, columns = _moved(world)
+    if everything or _tiers_differ(world):
+        rows, columns = (1 << universe.width) - 1, 0
+    else:
+        for region in regions:
+            sources = universe.fold(region.sources, False) | universe.fold(region.sources, True)
+            destinations = universe.fold(region.destinations, False) | universe.fold(region.destinations, True)
+            if sources.bit_count() <= destinations.bit_count():
+                rows |= sources
+            else:
+                columns |= destinations
+    world.prepare()
+    rows &= universe.sources
+    columns &= universe.destinations
+    out = _evaluate(world, rows, SOURCE, 0)
+    return out + _evaluate(world, columns, DESTINATION, rows), regions
+
+
+def _moved(world: World) -> tuple[int, int]:
+    """Rows that are not the same slot on both sides, to be evaluated from both ends."""
+    universe = world.universe
+    moved = ((1 << universe.moved_count) - 1) << universe.moved
+    moved |= universe.base_rows ^ universe.head_rows
+    for bit, base, head in universe.irregular:
+        if base != head:
+            moved |= 1 << bit
+    return moved, moved
+
+
+def _tiers_differ(world: World) -> bool:
+    return world.checkpoints[0] != world.checkpoints[1]
+
+
+# --- Regions: where a changed policy may matter ---
+
+
+def _regions(world: World) -> list[Region]:
+    before = {policy.key: policy for policy in world.only_base}
+    after = {policy.key: policy for policy in world.only_head}
+    tiers = {(c.name, tier.name): (c, tier) for side in world.checkpoints for c in side for tier in c.tiers}
+    totals = _IsolationTotals(world)
+    out: list[Region] = []
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        policy = new or old
+        assert policy is not None
+        pairs: set[tuple[int, int]] = set()
+        sections = {(s.checkpoint, s.tier) for p in (old, new) if p is not None for s in p.sections}
+        for place in sorted(sections):
+            if place not in tiers:
+                continue
+            checkpoint, tier = tiers[place]
+            a = [s for p in (old,) if p is not None for s in p.sections if (s.checkpoint, s.tier) == place]
+            b = [s for p in (new,) if p is not None for s in p.sections if (s.checkpoint, s.tier) == place]
+            pairs |= _rule_regions(world, tier, a, b)
+            pairs |= totals.flips(checkpoint, tier, a, b)
+        out.extend(Region(policy, sources, destinations) for sources, destinations in sorted(pairs))
+    return out
+
+
+def _rule_regions(world: World, tier: Tier, old: list[Section], new: list[Section]) -> set[tuple[int, int]]:
+    resolve, mask = world.resolver.resolve, world.atoms.mask
+
+    def resolved(sections: list[Section]) -> list[tuple[object, ...]]:
+        return [
+            (resolve(rule.source), resolve(rule.destination), section.rank, rule.action, mask(rule.traffic), rule.l7, rule.exact)
+            for section in sections
+            for rule in section.rules
+        ]
+
+    before, after = resolved(old), resolved(new)
+    if before == after:
+        return set()
+    changed = set(before) ^ set(after) if tier.commutes else {*before, *after}
+    return {(rule[0][1], rule[1][1]) for rule in changed}  # type: ignore[index]
+
+
+class _IsolationTotals:
+    """Who is isolated on each side by all policies together: a changed policy matters there only where that flips."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def flips(self, checkpoint: Checkpoint, tier: Tier, old: list[Section], new: list[Section]) -> set[tuple[int, int]]:
+        """The slots whose isolation differs between the sides, among those that the policy isolates on either."""
+        world = self.world
+        resolve = world.resolver.resolve
+        out: set[tuple[int, int]] = set()
+        isolations = {(i.source, i.destination) for s in old + new for i in s.isolates}
+        subject_is_source = checkpoint.subject != DESTINATION
+        for source, destination in sorted(isolations, key=repr):
+            subject, other = (source, destination) if subject_is_source else (destination, source)
+            bits = resolve(subject)[1]
+            if other == EVERYTHING:
+                axis = SOURCE if subject_is_source else DESTINATION
+                before, after = (self._total(checkpoint, tier, axis, bits, head) for head in (False, True))
+                bits &= (before[0] ^ after[0]) | (before[1] ^ after[1])
+            if bits:
+                pair = (bits, resolve(other)[1])
+                out.add(pair if subject_is_source else (pair[1], pair[0]))
+        return out
+
+    def _total(self, checkpoint: Checkpoint, tier: Tier, axis: str, wanted: int, head: bool) -> Pair:
+        """Slots of the namespaces of `wanted` that are surely, and that are possibly, isolated on one side."""
+        world = self.world
+        must = may = 0
+        homes = {world.universe.slots[i].namespace for i in _one_of_each_window(world, wanted)}
+        for tables in world.stack(checkpoint, axis, head):
+            for table in tables:
+                if table.tier.name != tier.name:
+                    continue
+                for where in [None, *sorted(homes & table.isolated_homes.keys())]:
+                    for fixed, other in table.isolations(world.resolver, where):
+                        if other[0] == world.resolver.everything:
+                            must |= fixed[0]
+                        may |= fixed[1]
+        return must, may
+
+
+def _one_of_each_window(world: World, bits: int) -> list[int]:
+    """A slot for each namespace window that the bits touch."""
+    out = []
+    for runs in world.universe.windows.values():
+        for start, length in runs:
+            if bits >> start & ((1 << length) - 1):
+                out.append(start)
+    return out
+
+
+# --- Evaluation of what may have changed ---
+
+
+def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
+    """All changed pairs of the fixed rows, except with rows of `done` (bits of sources, for columns) at the other end."""
+    universe = world.universe
+    classes: dict[tuple[object, ...], int] = {}
+    for bit in indices(fixed):
+        row = universe.rows[bit]
+        keys = tuple(tuple(world.key(slot, axis, head) for slot in slots) for head, slots in ((False, row.base), (True, row.head)))
+        at = (keys, universe.inside >> bit & 1)
+        classes[at] = classes.get(at, 0) | 1 << bit
+    ends = universe.destinations if axis == SOURCE else universe.sources
+    out: list[Strip] = []
+    for (_, inside), rows in classes.items():
+        row = universe.rows[(rows & -rows).bit_length() - 1]
+        allowed = (ends if inside else ends & universe.inside) & ~done
+        for bits, profile in _changed(world, row, axis, allowed):
+            out.append(Strip(axis, rows, bits, profile, row.base[0] if row.base else None, row.head[0] if row.head else None))
+    return out
+
+
+def _changed(world: World, row: Row, axis: str, allowed: int) -> Iterable[tuple[int, Profile]]:
+    before = world.row_cells(row, axis, False)
+    after = world.row_cells(row, axis, True)
+    yield from profiles(world, before, after, allowed, ADDED if not row.base else REMOVED if not row.head else STAYS, axis)
+
+
+def profiles(
+    world: World, before: list[Cell], after: list[Cell], allowed: int, own: str, axis: str
+) -> list[tuple[int, Profile]]:
+    """The rows at the other end whose traffic differs, by what they had and have."""
+    crossed = []
+    changed = 0
+    for a in before:
+        for b in after:
+            mask = a.mask & b.mask
+            if mask:
+                crossed.append((mask, a.open, a.maybe, b.open, b.maybe))
+                changed |= (a.open ^ b.open) | (a.maybe ^ b.maybe)
+    changed &= allowed
+    if not changed:
+        return []
+    groups: list[tuple[int, tuple[int, int, int, int]]] = [(changed, (0, 0, 0, 0))]
+    for mask, *values in crossed:
+        fresh: list[tuple[int, tuple[int, int, int, int]]] = []
+        for bits, profile in groups:
+            parts = [(bits, profile)]
+            for at, value in enumerate(values):
+                cut: list[tuple[int, tuple[int, int, int, int]]] = []
+                for piece, known in parts:
+                    inside = piece & value
+                    if inside:
+                        cut.append((inside, known[:at] + (known[at] | mask,) + known[at + 1 :]))  # type: ignore[arg-type]
+                    if piece & ~value:
+                        cut.append((piece & ~value, known))
+                parts = cut
+            fresh.extend(parts)
+        groups = fresh
+    united: dict[tuple[int, int, int, int], int] = {}
+    for bits, profile in groups:
+        united[profile] = united.get(profile, 0) | bits
+    out = []
+    universe = world.universe
+    stays = universe.base_rows & universe.head_rows
+    words = ("from", "to") if axis == SOURCE else ("to", "from")
+    for profile, bits in united.items():
+        if profile[:2] == profile[2:]:
+            continue
+        for part, other in ((stays, STAYS), (universe.head_rows & ~stays, ADDED), (universe.base_rows & ~stays, REMOVED)):
+            if bits & part:
+                endpoint = ", ".join(sorted(f"{word} {state}" for word, state in zip(words, (own, other)) if state))
+                out.append((bits & part, Profile(*profile, endpoint)))
+    return out

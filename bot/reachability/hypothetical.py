@@ -1,0 +1,359 @@
+"""Changed policies in, pods that are not in Git but that they can touch out: a representative for each way to be selected.
+
+Most repositories hold a part of a cluster, so a policy that opens a path to pods elsewhere would change nothing among
+the known workloads. See DESIGN, *Hypothetical pods*: every alternative of each selector (a), each changed selector with
+and without each selector that can meet it on the same pod (b), an unlabelled pod in a fresh namespace and in those with policies (c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot.policies.model import (
+    And,
+    Everything,
+    Expr,
+    HasPort,
+    InAddresses,
+    InNamespace,
+    Is,
+    Kind,
+    Label,
+    Lowered,
+    Maybe,
+    Not,
+    Or,
+    Policy,
+    Section,
+    home,
+)
+from bot.reachability.endpoints import Hypothetical
+from bot.reachability.used import Used, used_by
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Snapshot, Workload
+
+PER_SELECTOR = 64
+IN_ALL = 5_000
+PRODUCTS_IN_ALL = 1_000
+NAME = "kubernetes.io/metadata.name"
+ELSEWHERE = "anything-else"
+
+
+class Representatives(NamedTuple):
+    """The pods, each once, in stable order; and the selectors (in words) for which there were more than the budget allows."""
+
+    pods: tuple[Hypothetical, ...]
+    over_budget: tuple[str, ...]
+
+
+class _Wanted(NamedTuple):
+    """A partial pod: a namespace by name (or None), and label -> value, or None for `must be absent`."""
+
+    namespace: str | None = None
+    labels: tuple[tuple[str, str | None], ...] = ()
+    namespace_labels: tuple[tuple[str, str | None], ...] = ()
+
+
+def representatives(
+    base: Snapshot, head: Snapshot, lowered: Lowered, everything: bool = False, complete: Sequence[str] = ()
+) -> Representatives:
+    """The pods worth evaluating. `everything`: for every selector rather than only for changed ones (a listing).
+
+    `complete`: namespaces known in full, which get none.
+    """
+    search = _Search(base, head, lowered, set(complete))
+    changed = [*lowered.head.policies] if everything else _changed(lowered)
+    spaces = _relabelled(base, head, search.used)
+    if not changed and not spaces:
+        return Representatives((), ())
+    for policy in changed:
+        search.policy(policy, alone=everything)
+    for name in spaces:
+        search.namespace(name)
+    if changed:
+        search.keep("any other namespace", [_Wanted()])
+    return search.result()
+
+
+def _changed(lowered: Lowered) -> list[Policy]:
+    from bot.reachability.world import meaning
+
+    before = {policy.key: policy for policy in lowered.base.policies}
+    after = {policy.key: policy for policy in lowered.head.policies}
+    out = []
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if old is new or (old is not None and new is not None and meaning(old) == meaning(new)):
+            continue
+        out += [policy for policy in (old, new) if policy is not None]
+    return out
+
+
+def _relabelled(base: Snapshot, head: Snapshot, used: Used) -> list[str]:
+    keys = used.keys.get("namespace", {})
+    out = []
+    for name in sorted({*base.namespaces, *head.namespaces}):
+        before, after = base.namespaces.get(name), head.namespaces.get(name)
+        if before is None or after is None or before is after:
+            continue
+        if any(before.labels.get(key) != after.labels.get(key) for key in keys):
+            out.append(name)
+    return out
+
+
+class _Search:
+    """Collects pods; knows every selector by the namespace it is about, and what known workloads already stand for."""
+
+    def __init__(self, base: Snapshot, head: Snapshot, lowered: Lowered, complete: set[str]) -> None:
+        self.used = used_by(lowered.base, lowered.head)
+        self.snapshots = (base, head)
+        self.complete = complete
+        self.pods: dict[Hypothetical, None] = {}
+        self.over: dict[str, None] = {}
+        self.pod_keys = tuple(self.used.keys.get("pod", ()))
+        self._homes: tuple[dict[str, dict[Expr, None]], dict[str, dict[Expr, None]]] = ({}, {})
+        self._wide: tuple[dict[Expr, None], dict[Expr, None]] = ({}, {})
+        self._subjects: dict[str, None] = {}
+        self.free = lowered.vocabulary.free_ports
+        self._by_namespace: dict[str, list[Workload]] | None = None
+        self._seen: dict[tuple[str, ...], set[tuple[str | None, ...]]] = {}
+        ordered = {tier.name for c in (*lowered.base.checkpoints, *lowered.head.checkpoints) for tier in c.tiers if not tier.commutes}
+        self.has_ordered = any(s.tier in ordered for p in (*lowered.base.policies, *lowered.head.policies) for s in p.sections)
+        self._index({id(p): p for p in (*lowered.base.policies, *lowered.head.policies)}.values())
+
+    def _index(self, policies: Iterable[Policy]) -> None:
+        seen: set[tuple[int, int]] = set()
+        for policy in policies:
+            for section in policy.sections:
+                for pair in _pairs(section):
+                    for role, expr in enumerate(pair):
+                        if (role, id(expr)) in seen:
+                            continue
+                        seen.add((role, id(expr)))
+                        where = home(expr)
+                        if where is None:
+                            self._wide[role][expr] = None
+                        else:
+                            self._homes[role].setdefault(where, {})[expr] = None
+                            self._subjects[where] = None
+
+    def policy(self, policy: Policy, alone: bool) -> None:
+        """The pods that one policy's selectors can touch, each alone or (`alone` false) with what else can meet it."""
+        done: set[tuple[int, Expr]] = set()
+        for section in policy.sections:
+            for pair in _pairs(section):
+                for role, expr in enumerate(pair):
+                    if (role, expr) in done:
+                        continue
+                    done.add((role, expr))
+                    self._selector(expr, role, policy.title, alone)
+        for name in {home(e) for _, e in done} - {None}:
+            self.keep(policy.title, [_Wanted(name)])
+
+    def namespace(self, name: str) -> None:
+        """The pods of a relabelled namespace."""
+        for role in (0, 1):
+            self._selector(InNamespace(name), role, f"namespace {name}", False)
+
+    def _selector(self, expr: Expr, role: int, title: str, alone: bool) -> None:
+        wanted = self._alternatives(expr)
+        if wanted is None:
+            self.over[title] = None
+            return
+        found = list(dict.fromkeys(wanted))
+        if self.has_ordered and home(expr) is None:
+            spaces = [name for name in self._subjects if self._exists(name)]
+            found += [m for w in wanted for name in spaces[:PER_SELECTOR] for m in (self._merge(w, _Wanted(name)),) if m is not None]
+        if not alone:
+            found = self._with_partners(found, role)
+        found = [w for w in found if self._possible(w)]
+        if len(found) > PER_SELECTOR:
+            self.over[title] = None
+            found = found[:PER_SELECTOR]
+        self.keep(title, found)
+
+    def _with_partners(self, found: list[_Wanted], role: int) -> list[_Wanted]:
+        out: dict[_Wanted, None] = dict.fromkeys(found)
+        product = len(self.pods) < PRODUCTS_IN_ALL
+        for wanted in found:
+            partners: dict[_Wanted, None] = {}
+            near = self._homes[role].get(wanted.namespace or "", {})
+            for expr in (*near, *self._wide[role]):
+                for alternative in self._alternatives(expr) or ():
+                    partners[alternative] = None
+            mine: dict[_Wanted, None] = {wanted: None}
+            pairs: dict[_Wanted, None] = {}
+            for partner in partners:
+                both = self._merge(wanted, partner)
+                if both is not None and both != wanted and self._possible(both):
+                    pairs[both] = None
+                if product and len(mine) <= PER_SELECTOR:
+                    for known in list(mine):
+                        more = self._merge(known, partner)
+                        if more is not None and self._possible(more):
+                            mine[more] = None
+            out.update(pairs)
+            if product and len(out) + len(mine) <= PER_SELECTOR:
+                out.update(mine)
+        return list(out)
+
+    def keep(self, title: str, found: Iterable[_Wanted]) -> None:
+        """Note these pods, unless a known workload or another pod answers every selector alike."""
+        for wanted in found:
+            if wanted.namespace is not None and wanted.namespace in self.complete:
+                continue
+            pod = _pod(wanted)
+            at = (pod.namespace, *(f"{k}={v}" for k, v in pod.namespace_labels))
+            seen = self._answers(at, pod.namespace)
+            signature = tuple([dict(pod.labels).get(key) for key in self.pod_keys])
+            if signature in seen:
+                continue
+            if len(self.pods) >= IN_ALL:
+                self.over[title] = None
+                return
+            seen.add(signature)
+            self.pods[pod] = None
+
+    def _answers(self, at: tuple[str, ...], namespace: str) -> set[tuple[str | None, ...]]:
+        found = self._seen.get(at)
+        if found is None:
+            found = self._seen[at] = set()
+            if namespace:
+                for workload in self._known(namespace):
+                    names = {(port.name, port.protocol) for port in workload.ports}
+                    if not workload.host_network and names >= self.used.ports.keys():
+                        found.add(tuple([workload.labels.get(key) for key in self.pod_keys]))
+        return found
+
+    def _known(self, namespace: str) -> Sequence[Workload]:
+        """Workloads that both sides have in this namespace, alike."""
+        if self._by_namespace is None:
+            self._by_namespace = {}
+            before = {id(workload) for workload in self.snapshots[0].workloads}
+            for workload in self.snapshots[1].workloads:
+                if id(workload) in before:
+                    self._by_namespace.setdefault(workload.namespace, []).append(workload)
+        return self._by_namespace.get(namespace, ())
+
+    def result(self) -> Representatives:
+        """What was collected."""
+        return Representatives(tuple(sorted(self.pods)), tuple(sorted(self.over)))
+
+    # --- the algebra of partial pods ---
+
+    def _alternatives(self, expr: Expr, positive: bool = True) -> list[_Wanted] | None:
+        """Partial pods, each of which matches (or, negated, does not); None when there are too many."""
+        if isinstance(expr, Not):
+            return self._alternatives(expr.inner, not positive)
+        if isinstance(expr, Maybe):
+            return self._alternatives(expr.inner, positive)
+        if isinstance(expr, (And, Or)):
+            if isinstance(expr, And) == positive:
+                return self._product([self._alternatives(part, positive) for part in expr.parts])
+            united: list[_Wanted] = []
+            for part in expr.parts:
+                united += self._alternatives(part, positive) or []
+                if len(united) > PER_SELECTOR * 8:
+                    return None
+            return united
+        if isinstance(expr, Everything):
+            return [_Wanted()] if positive else []
+        if isinstance(expr, Kind):
+            return [_Wanted()] if (expr.kind == "pod") == positive else []
+        if isinstance(expr, InNamespace):
+            return [_Wanted(expr.namespace)] if positive else [_Wanted()]
+        if isinstance(expr, Label):
+            return _label_alternatives(expr, positive)
+        if isinstance(expr, HasPort):
+            return [_Wanted()] if (self.free.get((expr.name, expr.protocol)) == expr.number) == positive else []
+        if isinstance(expr, (InAddresses, Is)):
+            return [_Wanted()] if not positive or (isinstance(expr, InAddresses) and expr.pods) else []
+        return [] if positive else [_Wanted()]
+
+    def _product(self, parts: list[list[_Wanted] | None]) -> list[_Wanted] | None:
+        out = [_Wanted()]
+        for part in parts:
+            if part is None:
+                return None
+            out = list(dict.fromkeys(m for a in out for b in part for m in (self._merge(a, b),) if m is not None))
+            if len(out) > PER_SELECTOR * 8:
+                return None
+        return out
+
+    @staticmethod
+    def _merge(a: _Wanted, b: _Wanted) -> _Wanted | None:
+        if a.namespace is not None and b.namespace is not None and a.namespace != b.namespace:
+            return None
+        labels = _join(a.labels, b.labels)
+        namespace_labels = _join(a.namespace_labels, b.namespace_labels)
+        if labels is None or namespace_labels is None:
+            return None
+        return _Wanted(a.namespace if a.namespace is not None else b.namespace, labels, namespace_labels)
+
+    def _possible(self, wanted: _Wanted) -> bool:
+        """Whether a named namespace has, on either side, the labels asked for."""
+        if wanted.namespace is None:
+            return True
+        if not wanted.namespace_labels:
+            return True
+        for snapshot in self.snapshots:
+            known = snapshot.namespaces.get(wanted.namespace)
+            labels: Mapping[str, str] = known.labels if known is not None else {NAME: wanted.namespace}
+            if all(labels.get(key) == value for key, value in wanted.namespace_labels):
+                return True
+            if known is None or known.object is None:
+                return all(key != NAME or value == wanted.namespace for key, value in wanted.namespace_labels)
+        return False
+
+    def _exists(self, name: str) -> bool:
+        return any(name in snapshot.namespaces for snapshot in self.snapshots)
+
+
+def _pairs(section: Section) -> list[tuple[Expr, Expr]]:
+    rules = [(rule.source, rule.destination) for rule in section.rules]
+    return rules + [(isolation.source, isolation.destination) for isolation in section.isolates]
+
+
+def _label_alternatives(label: Label, positive: bool) -> list[_Wanted]:
+    values: list[str | None]
+    if label.operator == "exists":
+        values = [ELSEWHERE] if positive else [None]
+    elif label.operator == "in":
+        values = [*label.values] if positive else [None, ELSEWHERE]
+    elif positive:
+        fill = {"prefix": "{}x", "suffix": "x{}", "contains": "x{}x"}[label.operator]
+        values = [text for value in label.values for text in (value, fill.format(value))]
+    else:
+        values = [None, ELSEWHERE]
+    if label.scope == "namespace":
+        if label.key == NAME:
+            named = [value for value in values if value is not None and value != ELSEWHERE]
+            return [_Wanted(value) for value in named] if positive and label.operator == "in" else [_Wanted()]
+        return [_Wanted(None, (), ((label.key, value),)) for value in values]
+    if label.scope == "pod":
+        return [_Wanted(None, ((label.key, value),)) for value in values]
+    return []
+
+
+def _join(
+    a: tuple[tuple[str, str | None], ...], b: tuple[tuple[str, str | None], ...]
+) -> tuple[tuple[str, str | None], ...] | None:
+    if not b:
+        return a
+    if not a:
+        return b
+    known = dict(a)
+    for key, value in b:
+        if key in known and known[key] != value:
+            return None
+        known[key] = value
+    return tuple(sorted(known.items()))
+
+
+def _pod(wanted: _Wanted) -> Hypothetical:
+    labels = tuple((key, value) for key, value in wanted.labels if value is not None)
+    if wanted.namespace is not None:
+        return Hypothetical(labels, wanted.namespace)
+    return Hypothetical(labels, "", tuple((key, value) for key, value in wanted.namespace_labels if value is not None))

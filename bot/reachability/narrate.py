@@ -1,0 +1,271 @@
+"""Rectangles of changed pairs in, Changes with causes, a witness and a severity out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.errors import InternalError
+from bot.policies.model import Origin, Policy, Rule
+from bot.policies.traffic import TCP, Traffic
+from bot.reachability.change import Cause, Change, PolicyText, Witness
+from bot.reachability.decide import Judge, path_words, point_words
+from bot.reachability.diff import Profile
+from bot.reachability.endpoints import Row, indices
+from bot.reachability.explain import CLOSED, OPEN, POSSIBLE, Probe
+from bot.reachability.facts import Names
+from bot.reachability.world import World
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Object, Snapshot
+
+Key = tuple[str, str, str]
+_SEVERITIES = {"internet": 0, "namespace": 1, "within": 2, "ports": 3, "closed": 4}
+_KINDS = {"workload": 0, "addresses": 1, "exposure": 2}
+
+
+class Narrator:
+    """Tells the changes of one world."""
+
+    def __init__(self, world: World, names: Names) -> None:
+        self.world = world
+        self.names = names
+        self.judge = Judge(world, names)
+        self._policies = ({p.key: p for p in world.only_base}, {p.key: p for p in world.only_head})
+        self._told: dict[Key, PolicyText] = {}
+        self._objects: dict[bool, dict[Key, Object]] = {}
+        self._ports: dict[tuple[str, str, str], list[int]] | None = None
+
+    def change(self, sources: int, destinations: int, profile: Profile, keys: tuple[Key, ...], too_many: int) -> Change:
+        """One row. `too_many`: that many changed objects touch it, so that no smallest set of causes was looked for."""
+        universe, traffic = self.world.universe, self.world.atoms.traffic
+        before, after = profile.before | profile.before_maybe, profile.after | profile.after_maybe
+        kind = _kind(profile)
+        shown = universe.hypothetical
+        paths = sources.bit_count() * destinations.bit_count()
+        known = (sources & ~shown).bit_count() * (destinations & ~shown).bit_count()
+        witness = self._witness(sources, destinations, profile)
+        causes = tuple(self._cause(key, sources, destinations, before ^ after or profile.before ^ profile.after) for key in keys)
+        if too_many:
+            causes = (Cause(f"{too_many} changed objects", "", "changed", "head", "", (0, 0)),)
+        return Change(
+            "",
+            kind,
+            tuple(sorted(self.names.id(bit) for bit in indices(sources))),
+            tuple(sorted(self.names.id(bit) for bit in indices(destinations))),
+            traffic(profile.before),
+            traffic(profile.after),
+            traffic(profile.before_maybe),
+            traffic(profile.after_maybe),
+            paths,
+            paths - known,
+            self._severity(kind, sources, destinations),
+            causes,
+            witness,
+            profile.endpoint,
+        )
+
+    @staticmethod
+    def order(change: Change) -> tuple[object, ...]:
+        """Most dangerous first; rows about ends that are new or gone after those between ends that stay."""
+        return (bool(change.endpoint), _SEVERITIES[change.severity], change.change, -change.paths, change.sources, change.destinations, change.after, change.before)
+
+    def changed_objects(self) -> tuple[PolicyText, ...]:
+        """The objects named as causes so far, both sides of each."""
+        return tuple(self._told[key] for key in sorted(self._told))
+
+    def _severity(self, kind: str, sources: int, destinations: int) -> str:
+        if kind in ("closed", "narrowed"):
+            return "closed"
+        universe = self.world.universe
+        if (sources | destinations) & ~universe.inside:
+            return "internet"
+        if kind == "widened":
+            return "ports"
+        spaces = {self._namespace(bit) for bit in indices(sources | destinations)}
+        return "within" if len(spaces) == 1 else "namespace"
+
+    def _namespace(self, bit: int) -> str:
+        row = self.world.universe.rows[bit]
+        return row.identity[1] if row.identity[1] or row.kind == "workload" else "\x00".join(row.identity)
+
+    # --- causes ---
+
+    def _cause(self, key: Key, sources: int, destinations: int, atoms: int) -> Cause:
+        old, new = self._policies[0].get(key), self._policies[1].get(key)
+        if old is None and new is None:
+            return self._moved(key)
+        policy = new or old
+        assert policy is not None
+        change = "added" if old is None else "removed" if new is None else "changed"
+        origin, head = self._line(old, new, sources, destinations, atoms)
+        kind, title = policy.key[0], policy.title
+        self._tell(key, title, old.object if old else None, new.object if new else None)
+        snapshot = self.world.snapshots[head]
+        if origin is None or origin.object is None:
+            return Cause(title, kind, change, "head" if head else "base", "", (0, 0))
+        file, lines = snapshot.location(origin.object, origin.path)
+        return Cause(title, kind, change, "head" if head else "base", file, lines, path_words(origin.path))
+
+    def _tell(self, key: Key, title: str, old: Object | None, new: Object | None) -> None:
+        self._told.setdefault(key, PolicyText(title, old, new))
+
+    def _line(
+        self, old: Policy | None, new: Policy | None, sources: int, destinations: int, atoms: int
+    ) -> tuple[Origin | None, bool]:
+        """The one rule, or the one isolation, that differs and meets these pairs; else the whole object."""
+        whole = new or old
+        assert whole is not None
+        for here, there, head in ((new, old, True), (old, new, False)):
+            if here is None:
+                continue
+            known = {_said(rule) for section in there.sections for rule in section.rules} if there is not None else set()
+            rules = {
+                rule.origin.path: rule.origin
+                for section in here.sections
+                for rule in section.rules
+                if _said(rule) not in known and self._meets(rule, sources, destinations, atoms, head)
+            }
+            if len(rules) == 1 and there is not None:
+                return next(iter(rules.values())), head
+            if len(rules) > 1 and there is not None:
+                shared = _shared_path(list(rules))
+                return Origin(here.object, shared), head
+        return Origin(whole.object), new is not None
+
+    def _meets(self, rule: Rule, sources: int, destinations: int, atoms: int, head: bool) -> bool:
+        fold, resolve = self.world.universe.fold, self.world.resolver.resolve
+        return bool(
+            self.world.atoms.mask(rule.traffic) & atoms
+            and fold(resolve(rule.source)[1], head) & sources
+            and fold(resolve(rule.destination)[1], head) & destinations
+        )
+
+    def _moved(self, key: Key) -> Cause:
+        base, head = (self._object(key, side) for side in (False, True))
+        found = head or base
+        title = f"{key[0]} {key[1]}/{key[2]}" if key[1] else f"{key[0]} {key[2]}"
+        change = "added" if base is None else "removed" if head is None else "changed"
+        if found is None:
+            return Cause(title, key[0], "changed", "head", "", (0, 0))
+        self._tell(key, title, base, head)
+        snapshot = self.world.snapshots[head is not None]
+        path: tuple[str | int, ...] = ()
+        if base is not None and head is not None:
+            path = _label_path(base.value, head.value)
+        file, lines = snapshot.location(found, path)
+        return Cause(title, key[0], change, "head" if head is not None else "base", file, lines, path_words(path))
+
+    def _object(self, key: Key, head: bool) -> Object | None:
+        found = self._objects.get(head)
+        if found is None:
+            snapshot = self.world.snapshots[head]
+            found = self._objects[head] = _objects(snapshot)
+        return found.get(key)
+
+    # --- the witness ---
+
+    def _witness(self, sources: int, destinations: int, profile: Profile) -> Witness:
+        source, destination = self._ends(sources, destinations)
+        point = self._point(profile, destination)
+        probe = Probe(point)
+        expected = tuple(self._expected(profile, point, head) for head in (False, True))
+        decided = [self.judge.decide(source, destination, probe, head) for head in (False, True)]
+        for head, (verdict, _) in enumerate(decided):
+            if verdict not in (expected[head], "absent"):
+                where = "head" if head else "base"
+                raise InternalError(
+                    f"two readings of one path disagree: {self.names.id_of(source)} -> {self.names.id_of(destination)} "
+                    f"{point_words(point)} is {expected[head]} by rows and {verdict} by rules ({where}); please report this"
+                )
+        ids = (self.names.id_of(source), self.names.id_of(destination))
+        return Witness(*ids, point_words(point), decided[0][0], decided[1][0], decided[0][1], decided[1][1])
+
+    def _expected(self, profile: Profile, point: int, head: bool) -> str:
+        atom = self.world.atoms.atom(point) or 0
+        if (profile.after if head else profile.before) & atom:
+            return OPEN
+        return POSSIBLE if (profile.after_maybe if head else profile.before_maybe) & atom else CLOSED
+
+    def _ends(self, sources: int, destinations: int) -> tuple[Row, Row]:
+        source = self._best(sources)
+        others = destinations & ~(1 << source) or destinations
+        destination = self._best(others)
+        if source == destination and sources & ~(1 << source):
+            source = self._best(sources & ~(1 << source))
+        rows = self.world.universe.rows
+        return rows[source], rows[destination]
+
+    def _best(self, bits: int) -> int:
+        universe = self.world.universe
+        real = bits & universe.inside & ~universe.hypothetical
+        among = real or bits & ~universe.hypothetical or bits
+        return min(indices(among), key=lambda bit: (_KINDS.get(universe.rows[bit].kind, 3), self.names.id(bit)))
+
+    def _point(self, profile: Profile, destination: Row) -> int:
+        gained = profile.after & ~profile.before or (profile.after | profile.after_maybe) & ~(profile.before | profile.before_maybe)
+        lost = profile.before & ~profile.after or (profile.before | profile.before_maybe) & ~(profile.after | profile.after_maybe)
+        traffic = self.world.atoms.traffic(gained or lost or profile.after_maybe | profile.before_maybe)
+        for point in [*self._declared(destination), TCP << 16 | 443]:
+            if any(box.first <= point <= box.last for box in traffic):
+                return point
+        return _lowest(traffic)
+
+    def _declared(self, row: Row) -> list[int]:
+        if row.kind != "workload":
+            return []
+        if self._ports is None:
+            self._ports = {}
+            for snapshot in self.world.snapshots:
+                for workload in snapshot.workloads:
+                    points = [port.protocol << 16 | port.number for port in workload.ports]
+                    self._ports.setdefault((workload.namespace, workload.kind, workload.name), []).extend(points)
+        return sorted(set(self._ports.get((row.identity[1], row.identity[2], row.identity[3]), [])))
+
+
+def _kind(profile: Profile) -> str:
+    before, after = profile.before | profile.before_maybe, profile.after | profile.after_maybe
+    if not before:
+        return "opened"
+    if not after:
+        return "closed"
+    gains = after & ~before or profile.after & ~profile.before
+    return "widened" if gains else "narrowed"
+
+
+def _said(rule: Rule) -> tuple[object, ...]:
+    return (rule.action, rule.source, rule.destination, rule.traffic, rule.l7)
+
+
+def _shared_path(paths: list[tuple[str | int, ...]]) -> tuple[str | int, ...]:
+    first = min(paths, key=len)
+    length = 0
+    while length < len(first) and all(path[length] == first[length] for path in paths):
+        length += 1
+    return first[:length]
+
+
+def _lowest(traffic: Traffic) -> int:
+    tcp = [box.first for box in traffic if box.first >> 16 == TCP]
+    point = tcp[0] if tcp else traffic[0].first
+    return point if point & 0xFFFF else point + (traffic[0].last > point)
+
+
+def _objects(snapshot: Snapshot) -> dict[Key, Object]:
+    found: dict[Key, Object] = {}
+    for obj in snapshot.objects.values():
+        found[(obj.kind, obj.namespace, obj.name)] = obj
+    for workload in snapshot.workloads:
+        found[(workload.kind, workload.namespace, workload.name)] = workload.object
+    return found
+
+
+def _label_path(base: object, head: object) -> tuple[str | int, ...]:
+    """Where two versions of an object differ in what policies look at: its labels or its pod template's."""
+    for path in (("spec", "template", "metadata", "labels"), ("metadata", "labels")):
+        before, after = base, head
+        for part in path:
+            before = before.get(part) if isinstance(before, dict) else None
+            after = after.get(part) if isinstance(after, dict) else None
+        if before != after and after is not None:
+            return path
+    return ()
