@@ -1,0 +1,138 @@
+"""Both Snapshots in, both sides' Chains and the Vocabulary they are to be read with out: every policy API meets here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from bot.policies import cni as profiles
+from bot.policies.admin import ADMIN, BASELINE, AdminPolicies
+from bot.policies.intervals import Intervals
+from bot.policies.kubernetes import TIER, NetworkPolicies
+from bot.policies.model import Chain, Checkpoint, Lowered, Policy, Problem, Tier, Vocabulary
+from bot.policies.named_ports import PortNames
+from bot.policies.nodes import Nodes, read_nodes
+from bot.policies.pod_cidrs import pod_addresses
+from bot.policies.selectors import Flaw
+from bot.policies.terms import UNIVERSE, Terms
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Object, Snapshot
+
+_TIERS = (
+    Tier(ADMIN, "admin tier", "pass"),
+    Tier(TIER, "NetworkPolicy", "deny", commutes=True),
+    Tier(BASELINE, "baseline tier", "pass"),
+)
+CHECKPOINTS = (Checkpoint("egress", "source", _TIERS), Checkpoint("ingress", "destination", _TIERS))
+Key = tuple[str, str, str]
+_Lower = Callable[["Object", Key, "list[Flaw]"], "Policy | None"]
+
+
+class _Outcome(NamedTuple):
+    policy: Policy | None
+    problems: tuple[Problem, ...]
+
+
+def lower(
+    base: Snapshot, head: Snapshot, cni: str | None = None, pod_cidrs: Intervals | None | Literal["learn"] = "learn"
+) -> Lowered:
+    """Lower every policy of both sides for one CNI.
+
+    `cni`: its name, or None to find out from the objects. `pod_cidrs`: where pods get their addresses from, None for outside
+    every CIDR, "learn" to find out. Raises UsageError for a CNI that is not known.
+    """
+    chosen = profiles.choose(base, head, cni)
+    workloads = list({id(w): w for w in chain(base.workloads, head.workloads)}.values())
+    names = PortNames(workloads)
+    terms, sides = _lower_both(base, head, chosen, names)
+    named = terms.ports_in_rules()
+    if any(first <= number <= last for number in names.free.values() for first, last in named):
+        names = PortNames(workloads, named)
+        terms, sides = _lower_both(base, head, chosen, names)
+    vocabulary = Vocabulary(
+        cni=chosen.profile.name,
+        universe=UNIVERSE,
+        pod_addresses=pod_addresses(base, head) if pod_cidrs == "learn" else pod_cidrs,
+        cidr_meets_pods=True,
+        port_numbers=names.all_numbers(),
+        free_ports=names.free,
+        assumptions=tuple(terms.assumptions.values()),
+    )
+    (base_chain, base_problems), (head_chain, head_problems) = sides
+    return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, chosen.notes)
+
+
+def _lower_both(
+    base: Snapshot, head: Snapshot, chosen: profiles.Choice, names: PortNames
+) -> tuple[Terms, list[tuple[Chain, tuple[Problem, ...]]]]:
+    terms = Terms(names)
+    lowering = _Lowering(terms, chosen)
+    return terms, [lowering.side(base, read_nodes(base)), lowering.side(head, read_nodes(head))]
+
+
+class _Lowering:
+    """Lowers each distinct object once; what an object is resolved through (Nodes) is part of what makes it distinct."""
+
+    def __init__(self, terms: Terms, chosen: profiles.Choice) -> None:
+        self._chosen = chosen
+        self._networks = NetworkPolicies(terms)
+        self._admin = AdminPolicies(terms)
+        self._outcomes: dict[int, _Outcome] = {}
+        self._by_nodes: dict[int, _Outcome] = {}
+        self._handlers: dict[tuple[str, str], _Lower | str | None] = {}
+
+    def side(self, snapshot: Snapshot, nodes: Nodes) -> tuple[Chain, tuple[Problem, ...]]:
+        """The Chain of one side, and what is wrong with its policies."""
+        policies: list[Policy] = []
+        problems: list[Problem] = []
+        handlers, outcomes = self._handlers, self._outcomes
+        if nodes != self._admin.nodes:
+            self._admin.nodes = nodes
+            self._by_nodes.clear()
+        for key, obj in snapshot.objects.items():
+            kind = (obj.kind, obj.api_version)
+            if kind not in handlers:
+                handlers[kind] = self._handler(*kind)
+            handler = handlers[kind]
+            if handler is None:
+                continue
+            done = outcomes.get(id(obj)) or self._by_nodes.get(id(obj))
+            if done is None:
+                done = self._lower(obj, key, handler)
+            if done.policy is not None:
+                policies.append(done.policy)
+            if done.problems:
+                problems.extend(done.problems)
+        return Chain(CHECKPOINTS, tuple(policies)), tuple(problems)
+
+    def _handler(self, kind: str, api_version: str) -> _Lower | str | None:
+        """What lowers objects of a kind, or why they have no effect or cannot be analysed; None for what is no policy."""
+        family = profiles.family(kind, api_version)
+        if family is None:
+            return None
+        ignored = self._chosen.ignores(family)
+        if ignored is not None:
+            return ignored
+        if family == "NetworkPolicy":
+            return self._networks.lower
+        return self._admin.lower
+
+    def _lower(self, obj: Object, key: Key, handler: _Lower | str) -> _Outcome:
+        if isinstance(handler, str):
+            refused = self._chosen.unanalysed(profiles.family(obj.kind, obj.api_version))
+            outcome = _Outcome(None, (Problem(obj, (), handler, refused),))
+        else:
+            flaws: list[Flaw] = []
+            policy = handler(obj, key, flaws)
+            if not flaws:
+                outcome = _Outcome(policy, ())
+            else:
+                outcome = _Outcome(policy, tuple(Problem(obj, flaw.path, flaw.reason, flaw.refused) for flaw in flaws))
+        if self._admin.looked_at_nodes:
+            self._admin.looked_at_nodes = False
+            self._by_nodes[id(obj)] = outcome
+        else:
+            self._outcomes[id(obj)] = outcome
+        return outcome
