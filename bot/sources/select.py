@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bot.errors import UsageError
@@ -51,6 +51,14 @@ def narrow(files: Files, include: Sequence[str] = (), exclude: Sequence[str] = (
         contents={path: data for path, data in files.contents.items() if path in SETTINGS_FILES or matches(path)},
         skipped=[unread for unread in files.skipped if matches(unread.file)],
     )
+
+
+def find_config(contents: Mapping[str, bytes]) -> tuple[str, bytes] | None:
+    """The settings file among a side's files, and its bytes. Raises UsageError where there are two."""
+    found = [name for name in SETTINGS_FILES if name in contents]
+    if len(found) > 1:
+        raise UsageError(f"{found[1]}:1: {found[0]} is there too: keep one of them")
+    return (found[0], contents[found[0]]) if found else None
 
 
 def is_stand_in(data: bytes) -> bool:
