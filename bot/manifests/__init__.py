@@ -1,0 +1,1 @@
+"""Files in, Kubernetes objects and workloads with where they stand out."""

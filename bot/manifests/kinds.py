@@ -1,0 +1,123 @@
+"""What each Kubernetes kind is to netreach: skipped, cluster-scoped, looked at, or with a pod template (and where)."""
+
+from __future__ import annotations
+
+import re
+
+SKIPPED = frozenset(
+    {
+        "Secret", "SealedSecret", "ExternalSecret", "SecretStore", "ClusterSecretStore", "CustomResourceDefinition",
+        "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "PersistentVolume", "PersistentVolumeClaim",
+        "StorageClass", "VolumeSnapshot", "VolumeSnapshotClass", "CSIDriver", "PodDisruptionBudget",
+        "HorizontalPodAutoscaler", "VerticalPodAutoscaler", "ScaledObject", "PriorityClass", "RuntimeClass",
+        "ResourceQuota", "LimitRange", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService",
+        "Lease", "Event", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Prometheus", "Alertmanager", "Issuer",
+        "ClusterIssuer", "Certificate", "CertificateRequest", "PodSecurityPolicy", "GrafanaDashboard", "ImageStream",
+        "BuildConfig", "SecurityContextConstraints", "ConfigMap",
+    }
+)  # fmt: skip
+"""Kinds that no part of netreach reads (a ConfigMap but for those of a CNI): their documents are not even parsed."""
+
+_SETTINGS_OF_A_CNI = re.compile(r"cilium|calico|flannel|kubeadm|[cC][nN][iI]|podSubnet|cluster-pool")
+
+CLUSTER_SCOPED = frozenset(
+    {
+        "Namespace", "Node", "PersistentVolume", "StorageClass", "PriorityClass", "RuntimeClass", "CSIDriver",
+        "ClusterRole", "ClusterRoleBinding", "IngressClass", "GatewayClass", "CustomResourceDefinition", "APIService",
+        "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
+        "CertificateSigningRequest", "FlowSchema", "PriorityLevelConfiguration", "ServiceCIDR", "IPAddress",
+        "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy",
+        "CiliumClusterwideNetworkPolicy", "CiliumClusterwideEnvoyConfig", "CiliumCIDRGroup", "CiliumNode",
+        "CiliumIdentity", "CiliumPodIPPool", "CiliumLoadBalancerIPPool", "CiliumEgressGatewayPolicy",
+        "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier", "HostEndpoint", "IPPool",
+        "IPReservation", "Profile", "BGPConfiguration", "BGPPeer", "BGPFilter", "FelixConfiguration",
+        "ClusterInformation", "KubeControllersConfiguration", "Installation",
+        "ClusterPolicy", "GeneratingPolicy", "ClusterCleanupPolicy", "GlobalContextEntry", "ClusterIssuer",
+        "Project", "Network", "ClusterVersion",
+    }
+)  # fmt: skip
+"""Kinds without a namespace; whatever is not named here is taken to be namespaced."""
+
+_READ = frozenset(
+    {
+        "NetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy", "Namespace",
+        "Service", "Endpoints", "EndpointSlice", "Ingress", "Node", "ServiceAccount",
+        "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "ReferenceGrant", "Route",
+    }
+)  # fmt: skip
+_READ_GROUPS = frozenset({"cilium.io", "projectcalico.org"})
+
+OUTSIDE_FIELDS = frozenset({"host", "hosts", "hostname", "hostnames", "tls", "path", "matches", "parentRefs"})
+"""Fields of Ingresses and routes that say where requests come in, and nothing of which pods they reach."""
+
+EXPOSING = frozenset({"Ingress", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "Route"})
+
+NAMELESS_GROUPS = frozenset({"kubeadm.k8s.io", "kind.x-k8s.io", "k3d.io", "kubeproxy.config.k8s.io"})
+"""Groups of configuration files, whose objects have no name and may tell where pods get their addresses from."""
+
+_POD: tuple[str, ...] = ()
+_TEMPLATE = ("spec", "template")
+_JOB_TEMPLATE = ("spec", "jobTemplate", "spec", "template")
+_WORKLOADS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("Pod", ""): _POD,
+    ("ReplicationController", ""): _TEMPLATE,
+    ("CronJob", "batch"): _JOB_TEMPLATE,
+    ("Job", "batch"): _TEMPLATE,
+    ("DeploymentConfig", "apps.openshift.io"): _TEMPLATE,
+    ("DeploymentConfig", ""): _TEMPLATE,
+    ("Rollout", "argoproj.io"): _TEMPLATE,
+    ("Service", "serving.knative.dev"): _TEMPLATE,
+}
+_WORKLOADS |= {
+    (kind, group): _TEMPLATE
+    for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+    for group in ("apps", "extensions")
+}
+_KINDS = frozenset(kind for kind, _ in _WORKLOADS)
+
+
+def group_of(api_version: str) -> str:
+    """The API group of an apiVersion ('' for the core group); both of Calico's are projectcalico.org."""
+    group = api_version.rpartition("/")[0]
+    return "projectcalico.org" if group == "crd.projectcalico.org" else group
+
+
+def kind_group(kind: str, group: str) -> str:
+    """What tells objects of one namespace and name apart: `Service`, `NetworkPolicy.networking.k8s.io`."""
+    return f"{kind}.{group}" if group else kind
+
+
+def template_path(kind: str, group: str) -> tuple[str, ...] | None:
+    """Where the pod template of a kind of workload is; () for a Pod, None for what is not known as a workload."""
+    return _WORKLOADS.get((kind, group))
+
+
+def is_read(kind: str, group: str) -> bool:
+    """Whether objects of the kind have a part in reachability, so that one which cannot be read leaves a gap."""
+    return (kind in _READ and not group.startswith("serving.knative")) or group in _READ_GROUPS
+
+
+def is_familiar(kind: str) -> bool:
+    """Whether a kind, whatever its group, is one that netreach looks at."""
+    return kind in _READ or kind in _KINDS
+
+
+_KIND = re.compile(r"kind:[ \t]*([A-Za-z]+)[ \t]*\n")
+_FIRST_LINE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[A-Za-z]\w*:[ \n]")
+_UNUSUAL_LINE = re.compile("\n(?![ \t\n#]|[A-Za-z]\\w*:[ \n]|- )|[\x85\u2028\u2029]")
+
+
+def is_skipped(text: str) -> bool:
+    """Whether a document, unparsed, surely is one object of a skipped kind.
+
+    Sure means a block mapping at column 0 of which every line there begins with a plain key, and one of them is `kind`:
+    neither a quoted string nor a flow mapping (nor a line break that only YAML knows) can then hide another kind.
+    """
+    at = 0 if text.startswith("kind:") else text.find("\nkind:") + 1
+    found = _KIND.match(text, at)
+    if found is None or found[1] not in SKIPPED or text.find("\nkind:", at) >= 0:
+        return False
+    if found[1] == "ConfigMap" and _SETTINGS_OF_A_CNI.search(text):
+        return False
+    return _FIRST_LINE.match(text) is not None and _UNUSUAL_LINE.search(text, 0, len(text) - 1) is None

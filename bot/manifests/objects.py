@@ -1,0 +1,348 @@
+"""A YAML document in, the Kubernetes objects and workloads in it out, with what of it could not be taken in."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bot.manifests import kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bot.manifests.compose import Path, YamlProblem
+    from bot.manifests.workloads import Workload
+    from bot.manifests.yaml import Document
+
+
+class Object:
+    """One Kubernetes object, equal to itself alone: the same text gives the identical Object on both sides.
+
+    `namespace` is '' for a cluster-scoped kind and the default where the manifest has none. `pointer` is where it stands in
+    its document: () unless it is an item of a List.
+    """
+
+    __slots__ = ("api_version", "document", "kind", "name", "namespace", "pointer")
+
+    def __init__(
+        self, api_version: str, kind: str, namespace: str, name: str, document: Document, pointer: Path
+    ) -> None:
+        self.api_version = api_version
+        self.kind = kind
+        self.namespace = namespace
+        self.name = name
+        self.document = document
+        self.pointer = pointer
+
+    @property
+    def value(self) -> Any:
+        """The manifest, as Kubernetes reads it; a workload's is read again when it is first asked for."""
+        value = self.document.value
+        for step in self.pointer:
+            value = value[step]
+        return value
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Kind group, namespace, name: what makes two manifests the same object."""
+        return kinds.kind_group(self.kind, kinds.group_of(self.api_version)), self.namespace, self.name
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.namespace}/{self.name}>"
+
+
+class Flaw(NamedTuple):
+    """Something of a document that could not be taken in: its lines within the document, and why."""
+
+    lines: tuple[int, int]
+    reason: str
+
+
+class Borrower(NamedTuple):
+    """An Argo Rollout that runs the pod template of another workload: (kind, namespace, name)."""
+
+    object: Object
+    of: tuple[str, str, str]
+
+
+class Contents(NamedTuple):
+    """Everything in one document; `borrowers` become workloads once the whole side is known."""
+
+    objects: tuple[Object, ...] = ()
+    workloads: tuple[Workload, ...] = ()
+    borrowers: tuple[Borrower, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
+
+
+class Malformed(Exception):
+    """What the API server would refuse: where in the object, and why."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+        self.reason = reason
+
+
+NOTHING = Contents()
+_DEEPEST_LIST = 4
+
+
+def contents(document: Document, default_namespace: str) -> Contents:
+    """The objects of a document; the same call gives the identical value again."""
+    for namespace, found in document.contents:
+        if namespace == default_namespace:
+            return found
+    found = _read(document, default_namespace)
+    document.contents += ((default_namespace, found),)
+    return found
+
+
+def _read(document: Document, default_namespace: str) -> Contents:
+    if kinds.is_skipped(document.text):
+        return NOTHING
+    value, error = document.take()
+    if error is not None:
+        document.keep(None, error)
+        return _unparsed(document, error)
+    if type(value) is not dict:
+        return NOTHING
+    reading = _Reading(document, default_namespace)
+    reading.take(value, ())
+    if reading.objects:
+        document.keep(value, None)
+    return Contents(tuple(reading.objects), tuple(reading.workloads), tuple(reading.borrowers), tuple(reading.flaws))
+
+
+_WORDS = re.compile(r"\b(?:apiVersion|kind)\b")
+_TEMPLATING = re.compile(r"\{\{|\{%")
+_TEMPLATE_AT_MARGIN = re.compile(r"^\{\{", re.MULTILINE)
+
+
+def _unparsed(document: Document, error: YamlProblem) -> Contents:
+    """A flaw, unless neither the text nor what a template would put in its place can be a Kubernetes object."""
+    text = document.text
+    template = _TEMPLATING.search(text)
+    if text and not _WORDS.search(text) and not _TEMPLATE_AT_MARGIN.search(text):
+        return NOTHING
+    if template is not None and not error.reason.startswith("the key"):
+        line = text.count("\n", 0, template.start()) + 1
+        return Contents(flaws=(Flaw((line, line), "unresolved templating: a template, not a manifest"),))
+    return Contents(flaws=(Flaw((error.line, error.line), error.reason),))
+
+
+class _Reading:
+    """What has been found in one document so far."""
+
+    def __init__(self, document: Document, default_namespace: str) -> None:
+        self.document = document
+        self.default_namespace = default_namespace
+        self.objects: list[Object] = []
+        self.workloads: list[Workload] = []
+        self.borrowers: list[Borrower] = []
+        self.flaws: list[Flaw] = []
+        self.templated = "{{" in document.text or "${" in document.text
+
+    def flaw(self, path: Path, reason: str) -> None:
+        self.flaws.append(Flaw(self.document.lines(path), reason))
+
+    def take(self, value: dict[str, Any], pointer: Path) -> None:
+        """One object, or a list of such."""
+        api_version, kind = value.get("apiVersion"), value.get("kind")
+        if type(kind) is not str or not kind:
+            return
+        if type(api_version) is not str or not api_version:
+            if kinds.is_familiar(kind) and "metadata" in value:
+                self.flaw(pointer, f"{kind}: apiVersion is missing")
+            return
+        if kind.endswith("List") and ("items" in value or kind == "List"):
+            self.take_items(value, kind, api_version, pointer)
+            return
+        group = kinds.group_of(api_version)
+        if kind == "Template" and group == "template.openshift.io":
+            self.flaw(pointer, "an OpenShift Template, whose objects stand only when it is processed")
+            return
+        try:
+            self.take_object(value, api_version, kind, group, pointer)
+        except Malformed as malformed:
+            named = value.get("metadata")
+            name = named.get("name") if isinstance(named, dict) else None
+            title = f"{kind} {name}" if isinstance(name, str) and name else kind
+            self.flaw(pointer + malformed.path, f"{title}: {malformed.reason}")
+
+    def take_items(self, value: dict[str, Any], kind: str, api_version: str, pointer: Path) -> None:
+        """The items of a List; in a typed one (PodList), an item without kind or apiVersion has the list's."""
+        items = value.get("items")
+        if items is None:
+            return
+        if type(items) is not list or len(pointer) >= 2 * _DEEPEST_LIST:
+            self.flaw((*pointer, "items"), f"{kind}: items must be a list of objects")
+            return
+        for at, item in enumerate(items):
+            here = (*pointer, "items", at)
+            if type(item) is not dict:
+                self.flaw(here, f"{kind}: an item that is no object")
+                continue
+            if kind != "List":
+                if item.get("kind") in (None, ""):
+                    item["kind"] = kind[:-4]
+                if item.get("apiVersion") in (None, ""):
+                    item["apiVersion"] = api_version
+            elif not isinstance(item.get("kind"), str):
+                self.flaw(here, "List: an item without kind")
+                continue
+            self.take(item, here)
+
+    def take_object(self, value: dict[str, Any], api_version: str, kind: str, group: str, pointer: Path) -> None:
+        """Raises Malformed."""
+        template = kinds.template_path(kind, group)
+        read = template is None and kinds.is_read(kind, group)
+        if template is None and not read:
+            template = _template_of_unknown(value)
+        metadata = value.get("metadata")
+        if type(metadata) is not dict:
+            if template is not None or read:
+                raise Malformed((), "metadata is missing")
+            if group in kinds.NAMELESS_GROUPS:
+                self.objects.append(Object(api_version, kind, "", "", self.document, pointer))
+            return
+        matters = template is not None or read
+        if self.templated and matters:
+            self.refuse_templating(value, kind, template)
+        name = metadata.get("name") or metadata.get("generateName")
+        if not is_name(name):
+            if matters:
+                raise Malformed(
+                    ("metadata", "name") if "name" in metadata else ("metadata",),
+                    "metadata.name is missing" if name in (None, "") else "metadata.name is no name",
+                )
+            return
+        if kind in kinds.CLUSTER_SCOPED:
+            namespace = ""
+        else:
+            namespace = metadata.get("namespace") or self.default_namespace
+            if not is_name(namespace):
+                if matters:
+                    raise Malformed(("metadata", "namespace"), "metadata.namespace is no name")
+                return
+        if matters:
+            if "labels" in metadata:
+                metadata["labels"] = labels_of(metadata["labels"], ("metadata", "labels"))
+            if "annotations" in metadata:
+                refuse_annotations(metadata["annotations"], ("metadata", "annotations"))
+        obj = Object(api_version, kind, namespace, name, self.document, pointer)
+        if template is None:
+            self.objects.append(obj)
+            return
+        from bot.manifests import workloads
+
+        borrowed = workloads.borrowed_template(value, kind, namespace)
+        if borrowed is not None:
+            self.borrowers.append(Borrower(obj, borrowed))
+        else:
+            self.workloads.append(workloads.workload(obj, value, template))
+
+    def refuse_templating(self, value: dict[str, Any], kind: str, template: tuple[str, ...] | None) -> None:
+        """Raises Malformed where something that is still a template can have a part in reachability."""
+        if template is None:
+            parts = _strings(value, (), kinds.OUTSIDE_FIELDS if kind in kinds.EXPOSING else frozenset())
+        else:
+            from bot.manifests import workloads
+
+            parts = _strings(workloads.parts_that_matter(value, template), (), frozenset())
+        for path, text in parts:
+            if _UNRESOLVED.search(text):
+                raise Malformed(path, f"unresolved templating in {'.'.join(map(str, path))}")
+
+
+_UNRESOLVED = re.compile(r"\{\{|\$\{\w+")
+
+
+def _strings(value: Any, path: Path, outside: frozenset[str]) -> Iterator[tuple[Path, str]]:
+    """Every key and string of a value, but for annotations, status, and the fields `outside`."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in outside or (key == "annotations" and path[-1:] == ("metadata",)) or (key == "status" and not path):
+                continue
+            yield (*path, key), key
+            yield from _strings(item, (*path, key), outside)
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from _strings(item, (*path, at), outside)
+
+
+def _template_of_unknown(value: dict[str, Any]) -> tuple[str, ...] | None:
+    """Where an object of a kind that nobody knows has its pod template: `spec.template` with containers."""
+    at: Any = value
+    for step in ("spec", "template", "spec"):
+        at = at.get(step) if type(at) is dict else None
+    if type(at) is dict and type(at.get("containers")) is list:
+        return ("spec", "template")
+    return None
+
+
+# --- Metadata, as the API server validates it (k8s.io/apimachinery, pkg/api/validation and pkg/util/validation) ---
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9._:]{0,251}[-A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = re.compile(
+    r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
+
+
+def is_name(value: object) -> bool:
+    """Whether a value can be the name of an object (the looser of the API server's forms; a trailing '-' is generateName's)."""
+    return type(value) is str and _is_name(value)
+
+
+@lru_cache(maxsize=4096)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+def labels_of(value: Any, path: Path) -> dict[str, str]:
+    """Labels, a null value as the empty string that it is to the API server. Raises Malformed."""
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise Malformed(path, "labels must be a map of strings")
+    for key, text in value.items():
+        if type(text) is not str:
+            if text is not None:
+                raise Malformed((*path, key), _not_a_string("label", key, text))
+            value = {**value, key: ""}
+            text = ""
+        if not _is_label(key, text):
+            raise Malformed((*path, key), f"the label {shown(key)}: {shown(text)} is not valid")
+    return value
+
+
+@lru_cache(maxsize=16384)
+def _is_label(key: str, value: str) -> bool:
+    return _LABEL_KEY.fullmatch(key) is not None and _LABEL_VALUE.fullmatch(value) is not None
+
+
+def refuse_annotations(value: Any, path: Path) -> None:
+    """Raises Malformed for annotations that are no map of strings."""
+    if value is None:
+        return
+    if type(value) is not dict:
+        raise Malformed(path, "annotations must be a map of strings")
+    for key, text in value.items():
+        if type(text) is not str and text is not None:
+            raise Malformed((*path, key), _not_a_string("annotation", key, text))
+
+
+def _not_a_string(what: str, key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"the {what} {shown(key)} is the boolean {str(value).lower()}, not a string: quote it"
+    if isinstance(value, (int, float)):
+        return f"the {what} {shown(key)} is the number {value}, not a string: quote it"
+    return f"the {what} {shown(key)} is not a string"
+
+
+def shown(text: str) -> str:
+    """A string of a manifest for a message, shortened."""
+    return text if len(text) <= 63 else text[:63] + "…"
