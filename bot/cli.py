@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bot.report.text import Line
     from bot.review import Folders, Place, Refs, Settings
 
-Writer = Callable[[], "str | list[Line]"]
 CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
 ALIASES = {"md": "markdown"}
 
@@ -65,32 +64,54 @@ def _say(message: str, code: int, verbose: bool) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="netreach", description="Shows which network paths a change of Kubernetes manifests opens or closes, and why.", allow_abbrev=False
+        prog="netreach",
+        description="Shows which network paths a change of Kubernetes manifests opens or closes, and why.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"netreach {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    diff = _command(commands, "diff", _diff, "compare two Git refs, or two folders", "text, markdown, json, csv, dot, mermaid")
-    diff.add_argument("refs", nargs="*", metavar="BASE [HEAD]", help="Git refs (default: origin's default branch and the working tree)")
+    diff = _command(
+        commands, "diff", _diff, "compare two Git refs, or two folders", "text, markdown, json, csv, dot, mermaid"
+    )
+    diff.add_argument(
+        "refs",
+        nargs="*",
+        metavar="BASE [HEAD]",
+        help="Git refs (default: origin's default branch and the working tree)",
+    )
     _two_sides(diff)
     diff.add_argument("--dirs", nargs=2, metavar=("BASE_DIR", "HEAD_DIR"), help="compare two folders, no Git")
     diff.add_argument("--pairs", action="store_true", help="json, csv: every changed pair beside the groups")
-    diff.add_argument("--link", metavar="URL", help="markdown: address of the repository's files, like https://github.com/o/r/blob")
-    diff.add_argument("--fail-on", action="append", default=[], metavar="WHAT", help="rule, lint-error, internet, any-opened, any-change, never")
+    diff.add_argument(
+        "--link", metavar="URL", help="markdown: address of the repository's files, like https://github.com/o/r/blob"
+    )
+    diff.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="rule, lint-error, internet, any-opened, any-change, never",
+    )
     diff.add_argument("--exit-code", action="store_true", help="exit 1 on any difference, as git diff does")
 
     listing = _command(commands, "list", _list, "every open path", "text, json, csv, dot, mermaid")
     _one_side(listing)
 
     explain = _command(commands, "explain", _explain, "walk one path and say what decides it", "text, json")
-    explain.add_argument("--from", dest="source", required=True, metavar="A", help="namespace/workload, internet, ip:ADDRESS, ...")
+    explain.add_argument(
+        "--from", dest="source", required=True, metavar="A", help="namespace/workload, internet, ip:ADDRESS, ..."
+    )
     explain.add_argument("--to", dest="destination", required=True, metavar="B")
     explain.add_argument("--port", metavar="8080/tcp", help="default: the port that tells most")
     _one_side(explain)
     _two_sides(explain)
+    explain.add_argument("--dirs", nargs=2, metavar=("BASE_DIR", "HEAD_DIR"), help="two folders, no Git")
 
     verify = _command(commands, "verify", _verify, "check must-allow and must-deny expectations", "text, json")
-    verify.add_argument("expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations)")
+    verify.add_argument(
+        "expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations)"
+    )
     _one_side(verify)
 
     render = _command(commands, "render", _render, "the manifests that netreach sees, and where each came from", "yaml")
@@ -103,19 +124,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Callable[[argparse.Namespace], int], words: str, formats: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    words: str,
+    formats: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", allow_abbrev=False)
     parser.set_defaults(run=run, formats=tuple(formats.split(", ")))
     parser.add_argument("--format", metavar="F", help=f"{formats} (default {formats.split(', ')[0]})")
-    parser.add_argument("-o", dest="outputs", action="append", default=[], metavar="F=FILE", help="write a format to a file; several")
+    parser.add_argument(
+        "-o", dest="outputs", action="append", default=[], metavar="F=FILE", help="write a format to a file; several"
+    )
     parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these files; several")
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="not these files; several")
     parser.add_argument("--config", metavar="FILE", help="instead of the base side's .netreach.yml")
     parser.add_argument("--env", metavar="NAME", help="only this environment of the config")
-    parser.add_argument("--cni", choices=CNIS, help="default: the config, else what the manifests show, else kubernetes")
+    parser.add_argument(
+        "--cni", choices=CNIS, help="default: the config, else what the manifests show, else kubernetes"
+    )
     parser.add_argument("--pod-cidrs", metavar="LIST", help="where pods get addresses from: CIDRs with commas, or none")
-    parser.add_argument("--context", metavar="FILE", help="objects of the rest of the cluster (kubectl get ... -o yaml)")
+    parser.add_argument(
+        "--context", metavar="FILE", help="objects of the rest of the cluster (kubectl get ... -o yaml)"
+    )
     parser.add_argument("--allow-empty", action="store_true", help="no manifests is no error")
     parser.add_argument("--exit-zero", action="store_true", help="0 in place of 1")
     parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
@@ -132,7 +163,12 @@ def _one_side(parser: argparse.ArgumentParser) -> None:
 def _two_sides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="REF")
     parser.add_argument("--head", metavar="REF")
-    parser.add_argument("--mode", choices=("merge", "branch", "exact"), default="merge", help="head merged into base (default), since they parted, as is")
+    parser.add_argument(
+        "--mode",
+        choices=("merge", "branch", "exact"),
+        default="merge",
+        help="head merged into base (default), since they parted, as is",
+    )
     if parser.get_default("repo") is None:
         parser.add_argument("--repo", default=".", metavar="DIR", help="the Git repository (default .)")
 
@@ -141,7 +177,11 @@ def _settings(options: argparse.Namespace) -> Settings:
     from bot.gate.verdict import FAIL_ON
     from bot.review import Settings
 
-    fail_on = tuple(dict.fromkeys(name.strip() for text in getattr(options, "fail_on", []) for name in text.split(",") if name.strip()))
+    fail_on = tuple(
+        dict.fromkeys(
+            name.strip() for text in getattr(options, "fail_on", []) for name in text.split(",") if name.strip()
+        )
+    )
     for name in fail_on:
         if name not in FAIL_ON:
             raise UsageError(f"--fail-on {name}: not one of {', '.join(FAIL_ON)}")
@@ -201,8 +241,7 @@ def _refs(options: argparse.Namespace) -> Refs:
 def _diff(options: argparse.Namespace) -> int:
     from bot.gate.verdict import exit_code
 
-    targets = _targets(options)
-    settings = _settings(options)
+    targets, settings = _targets(options), _settings(options)
     if options.dirs and (options.refs or options.base or options.head):
         raise UsageError("give two refs or --dirs, not both")
     with _working(options, "comparing"):
@@ -211,147 +250,62 @@ def _diff(options: argparse.Namespace) -> int:
         if options.dirs:
             found = review.review_folders(options.dirs[0], options.dirs[1], settings)
         else:
-            refs = _refs(options)
-            found = review.review_refs(refs.repo, refs.base, refs.head, refs.mode, settings)
-
-    def text() -> list[Line]:
-        from bot.report import text
-
-        return text.review(found, options.verbose)
-
-    def markdown() -> str:
-        from bot.report import markdown
-
-        return markdown.review(found, link=options.link)
-
-    def json() -> str:
-        from bot.report import json
-
-        return json.dumps(json.review(found))
-
-    def csv() -> str:
-        from bot.report import csv
-
-        return csv.review(found)
-
-    def dot() -> str:
-        from bot.report import dot, graph
-
-        return dot.graph(graph.review(found))
-
-    def mermaid() -> str:
-        from bot.report import graph, mermaid
-
-        return mermaid.graph(graph.review(found))
-
-    code = exit_code(found.verdict, options.exit_code)
-    _write(options, targets, {"text": text, "markdown": markdown, "json": json, "csv": csv, "dot": dot, "mermaid": mermaid})
-    return _gate(options, code)
+            found = review.review_refs(*_refs(options), settings)
+    more = {"text": {"verbose": options.verbose}, "markdown": {"link": options.link}}
+    _write(options, targets, "review", found, more)
+    return _gate(options, exit_code(found.verdict, options.exit_code))
 
 
 def _list(options: argparse.Namespace) -> int:
-    targets = _targets(options)
-    settings, place = _settings(options), _place(options)
+    targets, settings, place = _targets(options), _settings(options), _place(options)
     with _working(options, "listing"):
         from bot import review
 
         found = review.listing(place, settings)
-
-    def text() -> list[Line]:
-        from bot.report import text
-
-        return text.listing(found, options.verbose)
-
-    def json() -> str:
-        from bot.report import json
-
-        return json.dumps(json.listing(found))
-
-    def csv() -> str:
-        from bot.report import csv
-
-        return csv.listing(found)
-
-    def dot() -> str:
-        from bot.report import dot, graph
-
-        return dot.graph(graph.listing(found))
-
-    def mermaid() -> str:
-        from bot.report import graph, mermaid
-
-        return mermaid.graph(graph.listing(found))
-
-    _write(options, targets, {"text": text, "json": json, "csv": csv, "dot": dot, "mermaid": mermaid})
+    _write(options, targets, "listing", found, {"text": {"verbose": options.verbose}})
     return 3 if found.incomplete else 0
 
 
 def _explain(options: argparse.Namespace) -> int:
-    targets = _targets(options)
-    settings = _settings(options)
-    over: Place | Refs | Folders
-    if options.base is None and options.head is None:
-        over = _place(options)
-    elif options.path is not None or options.ref is not None:
-        raise UsageError("give --base and --head, or PATH, or --ref")
-    else:
-        over = _refs(options)
+    targets, settings = _targets(options), _settings(options)
+    over = _over(options)
     with _working(options, "walking the path"):
         from bot import review
 
         found = review.explain(options.source, options.destination, options.port, over, settings)
-
-    def text() -> list[Line]:
-        from bot.report import text
-
-        return text.explanation(found)
-
-    def json() -> str:
-        from bot.report import json
-
-        return json.dumps(json.explanation(found))
-
-    _write(options, targets, {"text": text, "json": json})
+    _write(options, targets, "explanation", found, {})
     return 3 if found.incomplete else 0
 
 
+def _over(options: argparse.Namespace) -> Place | Refs | Folders:
+    two = options.base is not None or options.head is not None
+    if two + bool(options.dirs) + (options.path is not None or options.ref is not None) > 1:
+        raise UsageError("give --base and --head, or --dirs, or PATH, or --ref")
+    if options.dirs:
+        from bot.review import Folders
+
+        return Folders(*options.dirs)
+    return _refs(options) if two else _place(options)
+
+
 def _verify(options: argparse.Namespace) -> int:
-    targets = _targets(options)
-    settings, place = _settings(options), _place(options)
+    targets, settings, place = _targets(options), _settings(options), _place(options)
     with _working(options, "verifying"):
         from bot import review
         from bot.gate import expectations
 
         found = review.verify(expectations.read(options.expectations), place, settings)
-
-    def text() -> list[Line]:
-        from bot.report import text
-
-        return text.verification(found, options.verbose)
-
-    def json() -> str:
-        from bot.report import json
-
-        return json.dumps(json.verification(found))
-
-    _write(options, targets, {"text": text, "json": json})
+    _write(options, targets, "verification", found, {"text": {"verbose": options.verbose}})
     return _gate(options, 1 if found.held < found.total else 3 if found.incomplete else 0)
 
 
 def _render(options: argparse.Namespace) -> int:
-    targets = _targets(options)
-    settings, place = _settings(options), _place(options)
+    targets, settings, place = _targets(options), _settings(options), _place(options)
     with _working(options, "reading"):
         from bot import review
 
         found = review.manifests(place, settings)
-
-    def yaml() -> str:
-        from bot.report import yaml
-
-        return yaml.manifests(found)
-
-    _write(options, targets, {"yaml": yaml})
+    _write(options, targets, "manifests", found, {})
     return 3 if found.unread else 0
 
 
@@ -392,9 +346,21 @@ def _targets(options: argparse.Namespace) -> list[tuple[str, str]]:
     return known
 
 
-def _write(options: argparse.Namespace, targets: Sequence[tuple[str, str]], writers: Mapping[str, Writer]) -> None:
+def _write(
+    options: argparse.Namespace,
+    targets: Sequence[tuple[str, str]],
+    function: str,
+    value: object,
+    more: Mapping[str, Mapping[str, object]],
+) -> None:
+    """Call `function` of each format's module (with what `more` has for it) and put the result where it belongs."""
+    from importlib import import_module
+
     for name, file in targets:
-        content = writers[name]()
+        module = import_module(f"bot.report.{name}")
+        content = getattr(module, function)(value, **more.get(name, {}))
+        if name == "json":
+            content = module.dumps(content)
         if file == "-":
             _print(content)
             continue

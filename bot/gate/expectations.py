@@ -1,4 +1,4 @@
-"""An expectations file in, expectations out: what must be reachable and what must not (docs/cli.md, `netreach verify`).
+"""An expectations file in, expectations out: what must be reachable and what must not (docs/cli.md, verify).
 
 Every mistake in the file is a UsageError with the file, the line, and what was probably meant.
 """
@@ -6,6 +6,7 @@ Every mistake in the file is a UsageError with the file, the line, and what was 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from bot.errors import UsageError
@@ -15,10 +16,11 @@ LARGEST = 16 * 1024 * 1024
 
 
 class Expectation(NamedTuple):
-    """One line of the file. `source` and `destination` as written (`namespace/workload`, `ip:…`, `cidr:…`, `internet`, …).
+    """One entry of the file. `source` and `destination` as written (`namespace/workload`, `ip:...`, `internet`, ...).
 
-    `protocol` is a number, None for every one (neither protocol nor port given). `port`: a number, a container port's name, or None
-    for every one. `family`: 4, 6 or None. `self_traffic`: a pod to its own address. `written`: the entry as it stands in the file.
+    `protocol` is a number, None for every one (neither protocol nor port given). `port`: a number, a container port's
+    name, or None for every one. `family`: 4, 6 or None. `self_traffic`: a pod to its own address. `written`: the entry
+    as it stands in the file.
     """
 
     source: str
@@ -108,7 +110,7 @@ def read(path: str) -> tuple[Expectation, ...]:
 
 
 def parse(file: str, data: bytes) -> tuple[Expectation, ...]:
-    """The expectations of a file's content, in its order; several documents are read one after the other. Raises UsageError."""
+    """The expectations of a file's content, in its order, of all its documents. Raises UsageError."""
     from bot.manifests.yaml import Reader
 
     out: list[Expectation] = []
@@ -130,12 +132,13 @@ def parse(file: str, data: bytes) -> tuple[Expectation, ...]:
                 raise UsageError(f"{file}:{line_of(key)}: unknown key {_shown(key)}{_meant(key, FILE_FIELDS)}")
         rows = value.get("expectations")
         if not isinstance(rows, list):
-            raise UsageError(f"{file}:{line_of('expectations') if 'expectations' in value else line_of()}: expectations must be a list")
+            place = line_of("expectations") if "expectations" in value else line_of()
+            raise UsageError(f"{file}:{place}: expectations must be a list")
         for index, row in enumerate(rows):
             here = line_of("expectations", index)
             if not isinstance(row, dict):
                 raise UsageError(f"{file}:{here}: an expectation is a mapping with from, to and expect")
-            out.append(_entry(_Entry(file, here, row, lambda key, index=index: line_of("expectations", index, key))))  # type: ignore[misc]
+            out.append(_entry(_Entry(file, here, row, partial(line_of, "expectations", index))))
     if not out:
         raise UsageError(f"{file}: no expectations in it")
     return tuple(out)
@@ -207,7 +210,7 @@ def _port(entry: _Entry) -> int | str | None:
     if port is None or (isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= LAST_PORT):
         return port
     if isinstance(port, str) and port:
-        return int(port) if port.isascii() and port.isdigit() and int(port[:6]) <= LAST_PORT and len(port) < 6 else port
+        return int(port) if port.isascii() and port.isdigit() and len(port) < 6 and int(port) <= LAST_PORT else port
     raise entry.wrong("port", f"port must be 0 to {LAST_PORT} or the name of a container port, not {_shown(port)}")
 
 
@@ -221,7 +224,8 @@ def _protocol(entry: _Entry, port: int | str | None) -> int | None:
         for name, number in PROTOCOLS.items():
             if name.lower() == protocol.lower():
                 return number
-    raise entry.wrong("protocol", f"protocol must be {', '.join(PROTOCOLS)} or a number to 255, not {_shown(protocol)}{_meant(protocol, tuple(PROTOCOLS))}")
+    wanted = f"protocol must be {', '.join(PROTOCOLS)} or a number to 255"
+    raise entry.wrong("protocol", f"{wanted}, not {_shown(protocol)}{_meant(protocol, tuple(PROTOCOLS))}")
 
 
 def _number(entry: _Entry, key: str, last: int) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bot.report.escape import cell
-from bot.report.sides import place
+from bot.report.sides import explain, place
 from bot.report.words import Names, cause_words, change_ports, plain_set, state
 
 if TYPE_CHECKING:
@@ -28,12 +28,25 @@ def review(value: Review) -> str:
     for environment in value.environments:
         names = Names(environment.endpoints, environment.sizes)
         for change in environment.changes:
-            causes = "; ".join(f"{row.object} {cause_words(row.change, row.words)} ({place(row.file, row.lines)})" for row in change.causes)
+            causes = "; ".join(
+                f"{row.object} {cause_words(row.change, row.words)} ({place(row.file, row.lines)})"
+                for row in change.causes
+            )
             witness = f"{change.witness.source} to {change.witness.destination} {change.witness.port}"
             sets = [plain_set(names.parts(ids)) for ids in (change.sources, change.destinations)]
             ports = change_ports(change, environment.universe)
             rows.append(
-                [environment.name, change.change, *sets, ports, str(change.paths), change.severity, causes, witness, change.witness.explain]
+                [
+                    environment.name,
+                    change.change,
+                    *sets,
+                    ports,
+                    str(change.paths),
+                    change.severity,
+                    causes,
+                    witness,
+                    explain(value, change.witness),
+                ]
             )
     return _text(rows)
 
@@ -43,7 +56,9 @@ def listing(value: Listing) -> str:
     rows = [["from", "to", "ports", "possible ports"]]
     for path in value.paths:
         possible = state(path.possible, (), value.universe) if path.possible else ""
-        rows.append([path.source, path.destination, state(path.open, (), value.universe) if path.open else "", possible])
+        rows.append(
+            [path.source, path.destination, state(path.open, (), value.universe) if path.open else "", possible]
+        )
     return _text(rows)
 
 

@@ -1,4 +1,4 @@
-"""Hostile text in (names, labels, paths and messages come from the pull request), text that can do no harm in an output out."""
+"""Hostile text in (names, labels, paths and messages come from the pull request), harmless text out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ LONGEST = 300
 
 # Control characters, line and paragraph separators, bidirectional and other invisible formatting, lone surrogates, tags.
 _UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0"
     "\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -30,7 +31,9 @@ def plain(text: str, longest: int = LONGEST) -> str:
 
 def _visible(match: re.Match[str]) -> str:
     character = match.group()
-    return _ESCAPES.get(character) or (f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}")
+    return _ESCAPES.get(character) or (
+        f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"
+    )
 
 
 def code(text: str, longest: int = LONGEST) -> str:
@@ -43,7 +46,7 @@ def code(text: str, longest: int = LONGEST) -> str:
 
 
 def prose(text: str, longest: int = 600) -> str:
-    """Words for Markdown, in a table cell or outside: what stands between backticks becomes code, the rest has no markup left."""
+    """Words for Markdown, in a table cell or outside: what stands between backticks becomes code, the rest is no markup."""
     pieces = plain(text, longest).split("`")
     if len(pieces) % 2 == 0:
         pieces[-2:] = ["`".join(pieces[-2:])]
@@ -55,8 +58,10 @@ def _words(text: str) -> str:
 
 
 def _entity(match: re.Match[str]) -> str:
-    """Numeric references; a zero-width space keeps GitHub from reading a mention or a reference out of the decoded text."""
-    return "".join(c if c.isspace() or c.isalnum() else f"&#{ord(c)};" + ("&#8203;" if c in "@#" else "") for c in match.group())
+    """Numeric references; a zero-width space keeps GitHub from reading a mention out of the decoded text."""
+    return "".join(
+        c if c.isspace() or c.isalnum() else f"&#{ord(c)};" + ("&#8203;" if c in "@#" else "") for c in match.group()
+    )
 
 
 def target(base: str, path: str, lines: tuple[int, int] | None = None) -> str:

@@ -40,4 +40,7 @@ def environment(value: Environment, prefix: str = "") -> list[Edge]:
 
 def listing(value: Listing) -> list[Edge]:
     """An edge for each open path."""
-    return [Edge(path.source, path.destination, state(path.open, path.possible, value.universe), "open") for path in value.paths]
+    return [
+        Edge(path.source, path.destination, state(path.open, path.possible, value.universe), "open")
+        for path in value.paths
+    ]

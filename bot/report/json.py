@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, Traffic
 from bot.reachability.change import Cause, Change, Decision, EndpointFacts, PairChange, Path, Witness
+from bot.report import sides
 from bot.report.words import by_protocol
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def review(value: Review) -> Document:
     if value.behind is not None:
         out["behind"] = value.behind
     out["notes"] = list(value.notes)
-    out["environments"] = [_environment(environment) for environment in value.environments]
+    out["environments"] = [_environment(environment, value) for environment in value.environments]
     return out
 
 
@@ -87,7 +88,7 @@ def _side(side: Side) -> Document:
     return {"ref": side.ref, "sha": side.sha}
 
 
-def _environment(value: Environment) -> Document:
+def _environment(value: Environment, whole: Review) -> Document:
     ports = Ports(value.universe)
     out: Document = {
         "name": value.name,
@@ -97,7 +98,7 @@ def _environment(value: Environment) -> Document:
         "workloads": value.workloads,
         "policies": value.policies,
         "endpoints": endpoints(value.endpoints),
-        "changes": [_change(change, ports) for change in value.changes],
+        "changes": [_change(change, ports, sides.explain(whole, change.witness)) for change in value.changes],
     }
     if value.pairs is not None:
         out["pairs"] = [_pair(pair, ports) for pair in value.pairs]
@@ -139,7 +140,12 @@ def endpoints(table: Mapping[str, EndpointFacts]) -> Document:
 def _endpoint(facts: EndpointFacts) -> Document:
     out: Document = {"type": facts.kind}
     if facts.kind == "workload":
-        out |= {"kind": facts.object_kind, "namespace": facts.namespace, "name": facts.name, "labels": dict(facts.labels)}
+        out |= {
+            "kind": facts.object_kind,
+            "namespace": facts.namespace,
+            "name": facts.name,
+            "labels": dict(facts.labels),
+        }
         out |= {"file": facts.file, "line": facts.line}
     elif facts.kind == "hypothetical":
         out |= {"hypothetical": True, "labels": dict(facts.labels), "namespace": facts.namespace}
@@ -157,13 +163,18 @@ def _endpoint(facts: EndpointFacts) -> Document:
     return out
 
 
-def _change(value: Change, ports: Ports) -> Document:
-    out: Document = {"id": value.id, "change": value.change, "from": list(value.sources), "to": list(value.destinations)}
+def _change(value: Change, ports: Ports, explain: str) -> Document:
+    out: Document = {
+        "id": value.id,
+        "change": value.change,
+        "from": list(value.sources),
+        "to": list(value.destinations),
+    }
     out |= _before_after(value, ports)
     out |= {"paths": value.paths, "hypothetical": value.hypothetical, "severity": value.severity}
     if value.endpoint:
         out["endpoint"] = value.endpoint
-    return out | {"causes": [_cause(cause) for cause in value.causes], "witness": _witness(value.witness)}
+    return out | {"causes": [_cause(cause) for cause in value.causes], "witness": _witness(value.witness, explain)}
 
 
 def _before_after(value: Change | PairChange, ports: Ports) -> Document:
@@ -183,7 +194,7 @@ def _cause(value: Cause) -> Document:
     return out
 
 
-def _witness(value: Witness) -> Document:
+def _witness(value: Witness, explain: str) -> Document:
     return {
         "from": value.source,
         "to": value.destination,
@@ -192,7 +203,7 @@ def _witness(value: Witness) -> Document:
         "after": value.after,
         "decidedBefore": [decision(row) for row in value.decided_before],
         "decidedAfter": [decision(row) for row in value.decided_after],
-        "explain": value.explain,
+        "explain": explain,
     }
 
 
@@ -205,7 +216,13 @@ def decision(value: Decision) -> Document:
 
 
 def _pair(value: PairChange, ports: Ports) -> Document:
-    status = "added" if not (value.before or value.before_possible) else "changed" if value.after or value.after_possible else "removed"
+    status = (
+        "added"
+        if not (value.before or value.before_possible)
+        else "changed"
+        if value.after or value.after_possible
+        else "removed"
+    )
     out: Document = {"from": value.source, "to": value.destination, **_before_after(value, ports), "status": status}
     if value.endpoint:
         out["endpoint"] = value.endpoint
@@ -240,10 +257,19 @@ def verification(value: Verification) -> Document:
         "total": value.total,
         "held": value.held,
         "failed": [
-            {"expectation": dict(row.expectation), "got": row.got, "egress": row.egress, "ingress": row.ingress, "why": row.why}
+            {
+                "expectation": dict(row.expectation),
+                "got": row.got,
+                "egress": row.egress,
+                "ingress": row.ingress,
+                "why": row.why,
+            }
             for row in value.failed
         ],
-        "unmatched": [dict(row) for row in value.unmatched],
+        "unmatched": [
+            {"expectation": {key: row[key] for key in row if key != "why"}, "why": row.get("why", "")}
+            for row in value.unmatched
+        ],
         "incomplete": [unread(row) for row in value.incomplete],
         "assumptions": [assumed(row, paths) for row, paths in value.assumptions],
     }
@@ -257,7 +283,8 @@ def explanation(value: Explanation) -> Document:
         "to": value.destination,
         "port": value.port,
         "sides": [
-            {"side": name, "verdict": verdict, "decisions": [decision(row) for row in decisions]} for name, verdict, decisions in value.sides
+            {"side": name, "verdict": verdict, "decisions": [decision(row) for row in decisions]}
+            for name, verdict, decisions in value.sides
         ],
         "hints": list(value.hints),
         "incomplete": [unread(row) for row in value.incomplete],
@@ -272,7 +299,9 @@ def dumps(document: Document) -> str:
     return _block(document, "").replace("##[", "\\u0023#[") + "\n"
 
 
-_OPENED = frozenset(("environments", "endpoints", "changes", "pairs", "paths", "failed", "unmatched", "incomplete", "coverage", "sides"))
+_OPENED = frozenset(
+    ("environments", "endpoints", "changes", "pairs", "paths", "failed", "unmatched", "incomplete", "coverage", "sides")
+)
 
 
 def _block(document: Document, indent: str) -> str:
@@ -287,7 +316,7 @@ def _block(document: Document, indent: str) -> str:
                 lines = [f"{json.dumps(name)}: {json.dumps(part)}" for name, part in value.items()]
                 text = "{\n" + ",\n".join(f"{inner} {line}" for line in lines) + f"\n{inner}}}"
             else:
-                lines = [_block(part, inner + " ") if "environments" == key else json.dumps(part) for part in value]
+                lines = [_block(part, inner + " ") if key == "environments" else json.dumps(part) for part in value]
                 text = "[\n" + ",\n".join(f"{inner} {line}" for line in lines) + f"\n{inner}]"
         else:
             text = json.dumps(value)

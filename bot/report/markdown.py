@@ -1,4 +1,4 @@
-"""A review in, the body of the pull request's comment out: at most BUDGET bytes, and what matters most is never cut (docs/comment.md)."""
+"""A review in, the body of the pull request's comment out: at most BUDGET bytes, the worst never cut (docs/comment.md)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BUDGET = 60_000
 MOST_ROWS = 20
 MOST_EDGES = 25
 ICONS = {"pass": "✅", "allowed": "✅", "look": "⚠️", "blocked": "❌", "incomplete": "🟠"}
-VERDICTS = {"open": "allowed", "possible": "possibly allowed", "closed": "denied"}
+VERDICTS = {"open": "allowed", "possible": "possibly allowed", "closed": "denied", "absent": "not there"}
 
 
 class Level(NamedTuple):
     """How much of everything is shown: one step of the ladder from all of it to what must never be cut.
 
-    `rows` beside the blocked ones; `blocked`: the most blocked rows; `evidence`: rows with a witness; `names`: parts in a cell;
-    `merged`: one row for each pair of namespaces; `items`: of every other list.
+    `rows` beside the blocked ones; `blocked`: the most blocked rows; `evidence`: rows with a witness; `names`: parts in
+    a cell, each at most `length` characters; `merged`: one row for each pair of namespaces; `items`: of every other list.
     """
 
     rows: int = MOST_ROWS
@@ -68,13 +68,22 @@ class Page(NamedTuple):
 def review(value: Review, link: str | None = None, budget: int = BUDGET) -> str:
     """The comment's body, at most `budget` bytes of UTF-8.
 
-    `link`: the address below which the repository's files stand by commit (`https://github.com/o/r/blob`); without it, places are text.
+    `link`: the address below which the repository's files stand by commit (`https://github.com/o/r/blob`); without it,
+    places are text.
     """
-    text = ""
-    for level in _ladder():
-        text = _page(Page(value, link, level))
-        if len(text.encode("utf-8")) <= budget:
-            break
+    levels = list(_ladder())
+    text = _page(Page(value, link, levels[0]))
+    if len(text.encode("utf-8")) <= budget:
+        return text
+    too_long, fits = 0, len(levels) - 1
+    text = _page(Page(value, link, levels[fits]))
+    while fits - too_long > 1:
+        middle = (too_long + fits) // 2
+        page = _page(Page(value, link, levels[middle]))
+        if len(page.encode("utf-8")) <= budget:
+            fits, text = middle, page
+        else:
+            too_long = middle
     return text
 
 
@@ -98,7 +107,10 @@ def _headline(value: Review) -> str:
         return f"incomplete. {number(places, 'place')} could not be read, so this is not a pass"
     words = {"blocked": "blocked", "look": "needs a look", "allowed": "changed and allowed"}[value.verdict]
     worst = min(
-        ((not blocks(change, value.fail_on), index, change, environment) for index, (change, environment) in enumerate(_all(value))),
+        (
+            (not blocks(change, value.fail_on), index, change, environment)
+            for index, (change, environment) in enumerate(_all(value))
+        ),
         key=lambda row: row[:2],
         default=None,
     )
@@ -123,9 +135,20 @@ def _counts(value: Review) -> str:
         touched = sum(len(environment.changed_objects) for environment in value.environments)
         if value.verdict == "incomplete":
             return f"What could be compared shows no change. {compared}"
-        return f"{number(touched, 'changed object')}, without any effect on what is reachable. {compared}" if touched else compared
-    totals = {kind: sum(getattr(environment.totals, kind) for environment in value.environments) for kind in value.environments[0].totals._fields}
-    verbs = [f"{verb} {totals[kind]:,}" for verb, kind in (("opens", "opened"), ("closes", "closed"), ("changes the ports of", "changed")) if totals[kind]]
+        return (
+            f"{number(touched, 'changed object')}, without any effect on what is reachable. {compared}"
+            if touched
+            else compared
+        )
+    totals = {
+        kind: sum(getattr(environment.totals, kind) for environment in value.environments)
+        for kind in value.environments[0].totals._fields
+    }
+    verbs = [
+        f"{verb} {totals[kind]:,}"
+        for verb, kind in (("opens", "opened"), ("closes", "closed"), ("changes the ports of", "changed"))
+        if totals[kind]
+    ]
     sentences = []
     if verbs:
         first, _, count = verbs[0].rpartition(" ")
@@ -133,18 +156,27 @@ def _counts(value: Review) -> str:
         listed = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
         extra = [f"{totals['possible']:,} only possible"] if totals["possible"] else []
         extra += [f"{totals['hypothetical']:,} with pods that are not in Git"] if totals["hypothetical"] else []
-        sentences.append(f"This pull request **{listed}**{f' ({chr(44).join(extra)})'.replace(',', ', ') if extra else ''}.")
+        sentences.append(
+            f"This pull request **{listed}**{f' ({chr(44).join(extra)})'.replace(',', ', ') if extra else ''}."
+        )
     moved = sum(change.paths for change, _ in rows if change.endpoint)
     if moved:
-        sentences.append(f"{number(moved, 'path')} {'belongs' if moved == 1 else 'belong'} to added or removed workloads.")
+        sentences.append(
+            f"{number(moved, 'path')} {'belongs' if moved == 1 else 'belong'} to added or removed workloads."
+        )
     stopped = sum(blocks(change, value.fail_on) for change, _ in rows)
     if stopped:
-        sentences.append(f"{number(stopped, 'group')} of {len(rows)} {'fails' if stopped == 1 else 'fail'} the gate ({', '.join(value.fail_on)}).")
+        fail = "fails" if stopped == 1 else "fail"
+        sentences.append(f"{number(stopped, 'group')} of {len(rows)} {fail} the gate ({', '.join(value.fail_on)}).")
     return " ".join(sentences)
 
 
 def _environment(value: Environment, page: Page) -> list[str]:
-    out = [f"#### {ICONS[value.verdict]} {code(value.name)}: {_VERDICT_WORDS[value.verdict]}"] if len(page.review.environments) > 1 else []
+    out = (
+        [f"#### {ICONS[value.verdict]} {code(value.name)}: {_VERDICT_WORDS[value.verdict]}"]
+        if len(page.review.environments) > 1
+        else []
+    )
     out += [f"**Note:** {prose(note)}" for note in value.notes[: page.level.items]]
     if value.incomplete:
         out.append(_incomplete(value.incomplete, page))
@@ -161,9 +193,12 @@ def _environment(value: Environment, page: Page) -> list[str]:
             table += merged
             left += rest
         if table:
-            out.append("\n".join(["| | Change | From | To | Ports | Why | Paths |", "|:-:|---|---|---|---|---|--:|", *table]))
+            out.append(
+                "\n".join(["| | Change | From | To | Ports | Why | Paths |", "|:-:|---|---|---|---|---|--:|", *table])
+            )
         if left:
-            out.append(f"and {number(len(left), 'more group')}, {number(sum(row.paths for row in left), 'path')} (`netreach diff --format json` has all).")
+            paths = number(sum(row.paths for row in left), "path")
+            out.append(f"and {number(len(left), 'more group')}, {paths} (`netreach diff --format json` has all).")
         out.append(_unblock(stopping, page))
         out.append(_evidence(shown, value, names, page))
         out.append(_policies(value, page))
@@ -184,9 +219,9 @@ _VERDICT_WORDS = {
 
 def _part(part: Part, length: int, icon: bool = True) -> str:
     if part.kind == "internet":
-        return "🌐 internet" if icon else "the internet"
+        return f"🌐 {part.text}" if icon else f"the {part.text}"
     text = code(part.text, length) if part.kind == "code" else prose(part.text, length)
-    return f"{part.lead}{text} ({part.count:,})" if part.count and icon else part.lead + text
+    return f"{part.lead}{text} ({part.size:,})" if part.size and icon else part.lead + text
 
 
 def _set(ids: Iterable[str], names: Names, level: Level, everything: bool = False) -> str:
@@ -201,7 +236,9 @@ def _set(ids: Iterable[str], names: Names, level: Level, everything: bool = Fals
 def _row(change: Change, environment: Environment, names: Names, page: Page) -> str:
     stopping = blocks(change, page.review.fail_on)
     icon = "❌" if stopping else "🟢" if change.change in ("closed", "narrowed") else "⚠️"
-    what = f"**{change.change}**" + (" (new workload)" if "added" in change.endpoint else " (removed workload)" if change.endpoint else "")
+    what = f"**{change.change}**" + (
+        " (new workload)" if "added" in change.endpoint else " (removed workload)" if change.endpoint else ""
+    )
     why = _why(change, page)
     if stopping:
         why = f"{why}. " if why else ""
@@ -221,24 +258,33 @@ def _why(change: Change, page: Page) -> str:
 
 def _cause(cause: Cause, page: Page) -> str:
     gone = cause.side == "base"
-    where = _place(cause.file, cause.lines, page.review.base if gone else page.review.head, page, "was " if gone else "")
-    return f"{code(cause.object, page.level.length)} {prose(cause_words(cause.change, cause.words), 60)}, {where}"
+    what = f"{code(cause.object, page.level.length)} {prose(cause_words(cause.change, cause.words), 60)}"
+    if not cause.file:
+        return what
+    where = _place(
+        cause.file, cause.lines, page.review.base if gone else page.review.head, page, "was " if gone else ""
+    )
+    return f"{what}, {where}"
 
 
 def _place(file: str, lines: tuple[int, int] | None, side: Side, page: Page, lead: str = "") -> str:
-    """The place, linked to its commit. A merged file's lines may differ from the head's, so a branch behind gets no line anchor."""
+    """The place, linked to its commit; without lines where a merge may have moved them (the branch is behind)."""
     text = lead + code(sides.place(file, lines), page.level.length)
-    if page.link is None or side.sha is None:
+    if page.link is None or side.sha is None or not file:
         return text
     exact = side is page.review.base or page.review.mode != "merge" or not page.review.behind
-    return f"[{text}]({target(f'{page.link.rstrip(chr(47))}/{side.sha}', file, lines if exact and lines and lines[0] else None)})"
+    anchor = lines if exact and lines and lines[0] else None
+    return f"[{text}]({target(page.link.rstrip('/') + '/' + side.sha, file, anchor)})"
 
 
 def _merged(rows: Sequence[Change], names: Names, page: Page) -> tuple[list[str], list[Change]]:
     """One row for each kind of change and pair of namespaces; also the groups that have no row."""
     groups: dict[tuple[str, str, str], list[Change]] = {}
     for row in rows:
-        ends = [", ".join(sorted({names.facts(name).namespace or names.facts(name).kind for name in ids})) for ids in (row.sources, row.destinations)]
+        ends = [
+            ", ".join(sorted({names.facts(name).namespace or names.facts(name).kind for name in ids}))
+            for ids in (row.sources, row.destinations)
+        ]
         groups.setdefault((row.change, ends[0], ends[1]), []).append(row)
     table = []
     left: list[Change] = []
@@ -247,7 +293,14 @@ def _merged(rows: Sequence[Change], names: Names, page: Page) -> tuple[list[str]
             left += members
             continue
         icon = "🟢" if change in ("closed", "narrowed") else "⚠️"
-        cells = [icon, f"**{change}**", code(source, page.level.length), code(destination, page.level.length), "several", number(len(members), "group")]
+        cells = [
+            icon,
+            f"**{change}**",
+            code(source, page.level.length),
+            code(destination, page.level.length),
+            "several",
+            number(len(members), "group"),
+        ]
         table.append(f"| {' | '.join(cells)} | {sum(member.paths for member in members):,} |")
     return table, left
 
@@ -276,28 +329,39 @@ def _evidence(rows: Sequence[Change], environment: Environment, names: Names, pa
         icon = "❌ " if blocks(row, page.review.fail_on) else ""
         port, _, protocol = witness.port.partition("/")
         ends = (_part(names.parts([end], True)[0], page.level.length) for end in (witness.source, witness.destination))
-        lines = [f"**{icon}{' → '.join(ends)} {prose(f'{protocol.upper()} {port}'.strip(), 60)}**", "", "| | Verdict | Decided by |", "|---|---|---|"]
+        lines = [
+            f"**{icon}{' → '.join(ends)} {prose(f'{protocol.upper()} {port}'.strip(), 60)}**",
+            "",
+            "| | Verdict | Decided by |",
+            "|---|---|---|",
+        ]
         for title, verdict, decisions, side in (
             ("before", witness.before, witness.decided_before, page.review.base),
             ("after", witness.after, witness.decided_after, page.review.head),
         ):
-            lines.append(f"| {title} ({code(sides.short(side), 60)}) | {VERDICTS.get(verdict, prose(verdict))} | {_decided(verdict, decisions, side, page)} |")
+            cells = [f"{title} ({code(sides.short(side), 60)})", VERDICTS.get(verdict, prose(verdict))]
+            lines.append(f"| {' | '.join(cells)} | {_decided(verdict, decisions, side, page)} |")
         for title, ids in (("From", row.sources), ("To", row.destinations)):
             if len(ids) <= 40 and any(part.lead or part.kind == "words" for part in names.parts(ids)[: len(ids) - 1]):
                 lines += ["", f"{title}: {_set(ids, names, page.level, everything=True)}"]
         if row.hypothetical:
             lines += ["", f"{number(row.hypothetical, 'path')} of {row.paths:,} with pods that are not in Git."]
-        if witness.explain:
-            lines += ["", f"Check it yourself: {code(witness.explain, 600)}"]
+        lines += ["", f"Check it yourself: {code(sides.explain(page.review, witness), 600)}"]
         parts.append("\n".join(lines))
-    what = "one witness for each change" if len(shown) == len(environment.changes) else f"a witness for {len(shown)} of {len(environment.changes)} changes"
+    what = (
+        "one witness for each change"
+        if len(shown) == len(environment.changes)
+        else f"a witness for {len(shown)} of {len(environment.changes)} changes"
+    )
     return _details("Evidence", f"{what}, before and after", "\n\n".join(parts))
 
 
 def _decided(verdict: str, decisions: Iterable[Decision], side: Side, page: Page) -> str:
     kept = [row for row in decisions if verdict != "closed" or row.verdict != "open"]
     return "; ".join(
-        f"{prose(row.checkpoint, 60)}: {prose(row.text)}" + (f", {_place(row.file, row.lines, side, page)}" if row.file else "") for row in kept
+        f"{prose(row.checkpoint, 60)} {prose(row.text)}".lstrip()
+        + (f", {_place(row.file, row.lines, side, page)}" if row.file else "")
+        for row in kept
     )
 
 
@@ -321,7 +385,7 @@ def _picture(value: Environment) -> str:
     edges = graph.environment(value)
     if not 1 < len(edges) <= MOST_EDGES:
         return ""
-    return _details("Picture", number(len(edges), "edge"), f"```mermaid\n{mermaid.graph(edges, MOST_EDGES)}```")
+    return _details("Picture", number(len(edges), "edge"), f"```mermaid\n{mermaid.drawn(edges, MOST_EDGES)}```")
 
 
 def _incomplete(rows: Sequence[Unread], page: Page) -> str:
@@ -329,30 +393,34 @@ def _incomplete(rows: Sequence[Unread], page: Page) -> str:
     lines = ["| Where | What |" + (" Setting |" if settings else ""), "|---|---|" + ("---|" if settings else "")]
     for row in rows[: page.level.items]:
         setting = f" {code(row.setting, 60) if row.setting else ''} |" if settings else ""
-        lines.append(f"| {_place(row.file, row.lines, page.review.head, page)} | {prose(row.reason, page.level.length)} |{setting}")
+        lines.append(
+            f"| {_place(row.file, row.lines, page.review.head, page)} | {prose(row.reason, page.level.length)} |{setting}"
+        )
     if len(rows) > page.level.items:
         lines += ["", f"and {number(len(rows) - page.level.items, 'more place')} that could not be read."]
     return "**Could not be read**, so nothing is known about what it says:\n\n" + "\n".join(lines)
 
 
 def _coverage(value: Environment, page: Page) -> str:
-    lines = [f"CNI: {code(value.cni)}."]
-    lines += [f"- Not read on either side: {code(sides.place(row.file, row.lines), page.level.length)}: {prose(row.reason, page.level.length)}"
-              for row in value.coverage[: page.level.items]]  # fmt: skip
-    if len(value.coverage) > page.level.items:
-        lines.append(f"- and {len(value.coverage) - page.level.items:,} more that were not read on either side")
-    for row, paths in value.assumptions[: page.level.items]:
-        lines.append(f"- Assumed: {prose(row.text, page.level.length)} ({number(paths, 'path')}; setting {code(row.setting, 60)})")
-    if len(value.assumptions) > page.level.items:
-        lines.append(f"- and {len(value.assumptions) - page.level.items:,} more assumptions")
-    summary = f"{number(value.workloads, 'workload')}, {number(value.policies, 'policy', 'policies')}"
-    if value.coverage:
-        summary += f", {number(len(value.coverage), 'place')} not read on either side"
-    if value.assumptions:
-        summary += f", {number(len(value.assumptions), 'assumption')}"
     if not value.coverage and not value.assumptions and not value.changes:
         return ""
-    return _details("Coverage", summary, "\n".join([lines[0], "", *lines[1:]]).rstrip())
+    length, most = page.level.length, page.level.items
+    unread = [
+        f"{code(sides.place(row.file, row.lines), length)}: {prose(row.reason, length)}" for row in value.coverage
+    ]
+    assumed = [
+        f"{prose(row.text, length)} ({number(paths, 'path')}; setting {code(row.setting, 60)})"
+        for row, paths in value.assumptions
+    ]
+    lines = [f"CNI: {code(value.cni)}.", ""]
+    for title, rows in (("Not read on either side", unread), ("Assumed", assumed)):
+        lines += [f"- {title}: {row}" for row in rows[:most]]
+        if len(rows) > most:
+            lines.append(f"- {title}: {len(rows) - most:,} more")
+    summary = [number(value.workloads, "workload"), number(value.policies, "policy", "policies")]
+    summary += [f"{number(len(unread), 'place')} not read on either side"] if unread else []
+    summary += [number(len(assumed), "assumption")] if assumed else []
+    return _details("Coverage", ", ".join(summary), "\n".join(lines).rstrip())
 
 
 def _details(title: str, summary: str, body: str) -> str:

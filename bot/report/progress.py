@@ -11,7 +11,7 @@ PATIENCE = 1.0
 
 @contextmanager
 def shown(what: str, stream: TextIO | None) -> Iterator[None]:
-    """While the block runs longer than a second, say on `stream` (if it is a terminal) what is going on and since when."""
+    """While the block runs longer than a second, say on `stream` (if it is a terminal) what is going on."""
     if stream is None or not stream.isatty():
         yield
         return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from bot.review import Review, Side
+from bot.reachability.change import Witness
 from bot.report.words import number
+from bot.review import Review, Side
 
 SHORT = 7
 
@@ -43,15 +44,23 @@ def behind(review: Review) -> str:
 
 def command(review: Review) -> str:
     """The command that prints this review on anyone's machine."""
-    if review.mode == "dirs":
+    if review.base.sha is None:
         return f"netreach diff --dirs {shlex.quote(review.base.ref)} {shlex.quote(review.head.ref)}"
     base = review.base.sha[:12] if review.base.sha else shlex.quote(review.base.ref)
     head = f" --head {review.head.sha[:12]}" if review.head.sha else ""
     return f"netreach diff --base {base}{head} --mode {review.mode}"
 
 
+def explain(review: Review, witness: Witness) -> str:
+    """The command that walks the witness's path on both sides."""
+    if witness.explain:
+        return witness.explain
+    ends = f"--from {shlex.quote(witness.source)} --to {shlex.quote(witness.destination)} --port {shlex.quote(witness.port)}"
+    return f"{command(review).replace('netreach diff', 'netreach explain', 1)} {ends}"
+
+
 def place(file: str, lines: tuple[int, int] | None) -> str:
-    """`file:3-9`, as editors and people read it."""
+    """`file:3-9`, as editors and people read it; without a file it is about everything."""
     if lines is None or not lines[0]:
-        return file
+        return file or "everything"
     return f"{file}:{lines[0]}" if lines[0] == lines[1] else f"{file}:{lines[0]}-{lines[1]}"

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from bot.sources import Unread
 
 Line = list[tuple[str, str]]
-STYLES = {"blocked": "error", "look": "warning", "closed": "note", "incomplete": "incomplete", "pass": "good", "allowed": "good"}
-ALLOWED = {"open": "allowed", "possible": "possibly allowed", "closed": "denied"}
+STYLES = {
+    "blocked": "error",
+    "look": "warning",
+    "closed": "note",
+    "incomplete": "incomplete",
+    "pass": "good",
+    "allowed": "good",
+}
+ALLOWED = {"open": "allowed", "possible": "possibly allowed", "closed": "denied", "absent": "not there"}
 SNIPPET = 3
 ROWS = 40
 
@@ -35,7 +42,7 @@ def plain(lines: Iterable[Line]) -> str:
 
 
 def review(value: Review, verbose: bool = False) -> list[Line]:
-    """The review: a row for each group of paths, why, one path that shows it, and the verdict. `verbose`: assumptions in full."""
+    """The review: each group of paths, why, one path that shows it, and the verdict. `verbose`: assumptions in full."""
     environments = value.environments
     workloads = sum(environment.workloads for environment in environments)
     policies = sum(environment.policies for environment in environments)
@@ -57,13 +64,26 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
         lines += [[], [("title", f"environment {clean(value.name)}: {value.verdict}")]]
     lines += [[("warning", "note: "), ("", clean(note))] for note in value.notes]
     names = Names(value.endpoints, value.sizes)
-    texts = {(row.title, side): item for row in value.changed_objects for side, item in (("base", row.before), ("head", row.after))}
+    texts = {
+        (row.title, side): item
+        for row in value.changed_objects
+        for side, item in (("base", row.before), ("head", row.after))
+    }
     changes = sorted(value.changes, key=lambda row: not blocks(row, whole.fail_on))
     for change in changes[:ROWS]:
         lines += [[], *_row(change, value, names, whole, texts)]
     if len(changes) > ROWS:
         rest = changes[ROWS:]
-        lines += [[], [("dim", f"and {number(len(rest), 'more group')}, {number(sum(row.paths for row in rest), 'path')} (--format json has all)")]]
+        hidden = sum(row.paths for row in rest)
+        lines += [
+            [],
+            [
+                (
+                    "dim",
+                    f"and {number(len(rest), 'more group')}, {number(hidden, 'path')} (--format json has all)",
+                )
+            ],
+        ]
     if value.incomplete:
         lines.append([])
         lines += _unread(value.incomplete, "incomplete")
@@ -75,7 +95,9 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
     else:
         lines.append([("", " "), *_counts(value)])
     if value.coverage and not verbose:
-        lines.append([("dim", f" {number(len(value.coverage), 'place')} not read on either side (--verbose names them)")])
+        lines.append(
+            [("dim", f" {number(len(value.coverage), 'place')} not read on either side (--verbose names them)")]
+        )
     lines += _assumptions(value.assumptions, verbose)
     return lines
 
@@ -105,12 +127,22 @@ def _counts(value: Environment) -> Line:
 _KINDS = {"opened": ("opened",), "changed": ("widened", "narrowed"), "closed": ("closed",)}
 
 
-def _row(change: Change, environment: Environment, names: Names, whole: Review, texts: Mapping[tuple[str, str], Object | None]) -> list[Line]:
-    style = "error" if blocks(change, whole.fail_on) else "note" if change.change in ("closed", "narrowed") else "warning"
+def _row(
+    change: Change,
+    environment: Environment,
+    names: Names,
+    whole: Review,
+    texts: Mapping[tuple[str, str], Object | None],
+) -> list[Line]:
+    style = (
+        "error" if blocks(change, whole.fail_on) else "note" if change.change in ("closed", "narrowed") else "warning"
+    )
     title = " ".join(clean(part.plain()) for part in headline(change, names, environment.universe))
     lines: list[Line] = [[(style, f"{style}[{change.change}]"), ("title", f": {title}")]]
     for index, cause in enumerate(change.causes[:6]):
         lines += _cause(cause, texts.get((cause.object, cause.side)) if index == 0 else None)
+    if not change.causes and change.endpoint:
+        lines.append([("dim", "  --> "), ("", f"{'new' if 'added' in change.endpoint else 'removed'} workload")])
     if len(change.causes) > 6:
         lines.append([("dim", "  --> "), ("", f"and {len(change.causes) - 6} more objects together")])
     sources, destinations = (clean(plain_set(names.parts(ids)), 1000) for ids in (change.sources, change.destinations))
@@ -125,25 +157,31 @@ def _row(change: Change, environment: Environment, names: Names, whole: Review, 
         ("before", _decided(witness.before, witness.decided_before)),
         ("after", _decided(witness.after, witness.decided_after)),
     ]
-    if witness.explain:
-        facts.append(("explain", clean(witness.explain, 1000)))
+    facts.append(("explain", clean(sides.explain(whole, witness), 1000)))
     lines.append([("dim", "   |")])
     lines += [[("dim", "   = "), ("dim", f"{name:<7} "), ("", text)] for name, text in facts]
     return lines
 
 
 def _decided(verdict: str, decisions: Iterable[Decision]) -> str:
-    """The verdict and what decided it: for a closed path what denies, else every checkpoint."""
-    kept = [row for row in decisions if verdict != "closed" or row.verdict != "open"]
-    reasons = [f"{clean(row.text)}{f' ({clean(sides.place(row.file, row.lines))})' if row.file else ''}" for row in kept]
-    return f"{ALLOWED.get(verdict, verdict)}: {'; '.join(reasons)}" if reasons else ALLOWED.get(verdict, verdict)
+    """What decided: for a closed path what denies, else every checkpoint."""
+    reasons = [
+        f"{row.checkpoint} {clean(row.text)}".lstrip()
+        + (f" ({clean(sides.place(row.file, row.lines))})" if row.file else "")
+        for row in decisions
+        if verdict != "closed" or row.verdict != "open"
+    ]
+    return "; ".join(reasons) or ALLOWED.get(verdict, verdict)
 
 
 def _cause(cause: Cause, item: Object | None) -> list[Line]:
     where = clean(sides.place(cause.file, cause.lines))
     gone = " (before)" if cause.side == "base" else ""
-    what = f"{cause.kind} {clean(cause.object)} {cause_words(cause.change, cause.words)}"
+    kind = "" if cause.object.startswith(f"{cause.kind} ") else f"{cause.kind} "
+    what = f"{kind}{cause.object} {cause_words(cause.change, cause.words)}"
     inside = f", {clean(cause.path)}" if cause.path else ""
+    if not cause.file:
+        return [[("dim", "  --> "), ("", clean(what) + inside)]]
     return [[("dim", "  --> "), ("place", where + gone), ("", f"  {clean(what)}{inside}")], *_snippet(cause, item)]
 
 
@@ -165,7 +203,9 @@ def _snippet(cause: Cause, item: Object | None) -> list[Line]:
 
 def steps(path: str) -> tuple[str | int, ...]:
     """`spec.egress[1].to[0]` as keys and indices."""
-    return tuple(int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)(?![^\[]*\])|\[(\d+)\]", path))
+    return tuple(
+        int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)(?![^\[]*\])|\[(\d+)\]", path)
+    )
 
 
 def _unread(rows: Iterable[Unread], title: str) -> list[Line]:
@@ -173,7 +213,13 @@ def _unread(rows: Iterable[Unread], title: str) -> list[Line]:
     lines: list[Line] = []
     for row in list(rows)[:ROWS]:
         setting = f" (setting: {clean(row.setting)})" if row.setting else ""
-        lines.append([(style, f"{title}: "), ("place", clean(sides.place(row.file, row.lines))), ("", f": {clean(row.reason)}{setting}")])
+        lines.append(
+            [
+                (style, f"{title}: "),
+                ("place", clean(sides.place(row.file, row.lines))),
+                ("", f": {clean(row.reason)}{setting}"),
+            ]
+        )
     more = len(list(rows)) - ROWS
     return [*lines, [("dim", f"and {more} more")]] if more > 0 else lines
 
@@ -184,7 +230,11 @@ def _assumptions(rows: Iterable[tuple[Assumption, int]], verbose: bool) -> list[
         return []
     if verbose:
         return [
-            [("dim", " assumed: "), ("", clean(row.text)), ("dim", f" ({number(paths, 'path')}; setting: {clean(row.setting)})")]
+            [
+                ("dim", " assumed: "),
+                ("", clean(row.text)),
+                ("dim", f" ({number(paths, 'path')}; setting: {clean(row.setting)})"),
+            ]
             for row, paths in known
         ]
     return [[("dim", f" {number(len(known), 'assumption')} (--verbose names them)")]]
@@ -193,13 +243,14 @@ def _assumptions(rows: Iterable[tuple[Assumption, int]], verbose: bool) -> list[
 def _verdict(value: Review) -> Line:
     code = exit_code(value.verdict)
     rows = [row for environment in value.environments for row in environment.changes]
+    fail = "fails" if sum(blocks(row, value.fail_on) for row in rows) == 1 else "fail"
     stopped = sum(blocks(row, value.fail_on) for row in rows)
     places = sum(len(environment.incomplete) for environment in value.environments)
     words = {
         "pass": "nothing changes",
         "allowed": "changed, and allowed",
         "look": f"needs a look, {number(len(rows), 'group')} of changes",
-        "blocked": f"{number(stopped, 'group')} of changes {'fails' if stopped == 1 else 'fail'} the gate ({', '.join(value.fail_on)})",
+        "blocked": f"{number(stopped, 'group')} of changes {fail} the gate ({', '.join(value.fail_on)})",
         "incomplete": f"{number(places, 'place')} could not be read, so this is not a pass",
     }
     return [(STYLES.get(value.verdict, ""), value.verdict), ("", f": {words[value.verdict]} (exit {code})")]
@@ -208,11 +259,15 @@ def _verdict(value: Review) -> Line:
 def listing(value: Listing, verbose: bool = False) -> list[Line]:
     """Every open path, in three aligned columns."""
     rows = [
-        (clean(path.source), clean(path.destination), clean(state(path.open, path.possible, value.universe), 1000)) for path in value.paths
+        (clean(path.source), clean(path.destination), clean(state(path.open, path.possible, value.universe), 1000))
+        for path in value.paths
     ]
     widths = [max([len(row[column]) for row in rows], default=0) for column in (0, 1)]
     lines: list[Line] = [[("warning", "note: "), ("", clean(note))] for note in value.notes]
-    lines += [[("", f"{row[0]:<{widths[0]}}"), ("dim", " -> "), ("", f"{row[1]:<{widths[1]}}  "), ("place", row[2])] for row in rows]
+    lines += [
+        [("", f"{row[0]:<{widths[0]}}"), ("dim", " -> "), ("", f"{row[1]:<{widths[1]}}  "), ("place", row[2])]
+        for row in rows
+    ]
     lines += _unread(value.incomplete, "incomplete")
     if verbose:
         lines += _unread(value.coverage, "not read")
@@ -227,15 +282,19 @@ def explanation(value: Explanation) -> list[Line]:
         style = {"open": "warning", "closed": "note"}.get(verdict, "incomplete")
         lines += [[], [("title", f"{clean(name)}: "), (style, ALLOWED.get(verdict, verdict))]]
         for row in decisions:
-            lines.append([("dim", f"  {clean(row.checkpoint)}: "), (_MARKS[row.verdict], f"{ALLOWED.get(row.verdict, row.verdict)}, "), ("", clean(row.text))])
+            style = {"open": "warning", "closed": "note"}.get(row.verdict, "incomplete")
+            lines.append([("dim", f"  {clean(row.checkpoint)} ".replace("   ", "  ")), (style, clean(row.text))])
             if row.file:
                 inside = f"  {clean(row.path)}" if row.path else ""
                 lines.append([("dim", "    --> "), ("place", clean(sides.place(row.file, row.lines))), ("", inside)])
     lines += [[], *([("dim", "hint: "), ("", clean(hint))] for hint in value.hints)] if value.hints else []
+    for item in value.changed:
+        from bot.report import wording
+
+        words = wording.changed(item.before, item.after)
+        lines += [[], [("title", f"{clean(item.title)} changed:")]] if words else []
+        lines += [[("", f"  {clean(word.replace('`', ''))}")] for word in words]
     return lines + _unread(value.incomplete, "incomplete")
-
-
-_MARKS = {"open": "warning", "closed": "note", "possible": "incomplete"}
 
 
 def verification(value: Verification, verbose: bool = False) -> list[Line]:
@@ -247,7 +306,9 @@ def verification(value: Verification, verbose: bool = False) -> list[Line]:
         if row.why:
             lines.append([("dim", "   = "), ("", clean(row.why))])
     for missing in value.unmatched:
-        lines.append([("error", "unmatched: "), ("title", _expected(missing)), ("", " names an end that is not there")])
+        lines.append(
+            [("error", "unmatched: "), ("title", _expected(missing)), ("", f": {clean(str(missing.get('why', '')))}")]
+        )
     lines += _unread(value.incomplete, "incomplete")
     lines += _assumptions(value.assumptions, verbose)
     style = "good" if value.held == value.total else "error"
@@ -256,6 +317,10 @@ def verification(value: Verification, verbose: bool = False) -> list[Line]:
 
 
 def _expected(row: Mapping[str, object]) -> str:
-    port = f" {row.get('protocol', 'TCP')}" + (f" {row['port']}" if "port" in row else "") if "port" in row or "protocol" in row else ""
+    port = (
+        f" {row.get('protocol', 'TCP')}" + (f" {row['port']}" if "port" in row else "")
+        if "port" in row or "protocol" in row
+        else ""
+    )
     name = f" ({row['name']})" if row.get("name") else ""
     return clean(f"{row.get('from')} to {row.get('to')}{port}: {row.get('expect')} expected{name}")

@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 MOST = 8
 LARGEST = 3000
 UNORDERED_UP_TO = 300
-_NOISE = ("status", "metadata.annotations", "metadata.managedFields", "metadata.resourceVersion", "metadata.uid", "metadata.generation")
+_NOISE = (
+    "status",
+    "metadata.annotations",
+    "metadata.managedFields",
+    "metadata.resourceVersion",
+    "metadata.uid",
+    "metadata.generation",
+)
 
 
 def changed(before: Object | None, after: Object | None) -> list[str]:
-    """A few lines like ``spec.egress[1].to[0] added: `{"namespaceSelector": {}}` ``; nothing where only one version is there.
+    """A few lines like `spec.egress[1].to[0]` added: `{"namespaceSelector": {}}`; none where only one version is there.
 
-    Values stand between backticks. The order of a list does not count (it has no meaning in a NetworkPolicy) unless the object is large.
+    Paths and values stand between backticks. The order of a list does not count (it has no meaning in a NetworkPolicy),
+    unless the object is large.
     """
     if before is None or after is None:
         return []
@@ -29,7 +37,14 @@ def changed(before: Object | None, after: Object | None) -> list[str]:
         return ["too large to say what changed inside it"]
     from deepdiff import DeepDiff
 
-    found = DeepDiff(before.value, after.value, ignore_order=size <= UNORDERED_UP_TO, verbose_level=2, view="tree", threshold_to_diff_deeper=0)
+    found = DeepDiff(
+        before.value,
+        after.value,
+        ignore_order=size <= UNORDERED_UP_TO,
+        verbose_level=2,
+        view="tree",
+        threshold_to_diff_deeper=0,
+    )
     rows = sorted({row for kind in found for row in _lines(kind, found[kind])})
     words = [words for path, words in rows if not path.startswith(_NOISE)]
     return words if len(words) <= MOST else [*words[: MOST - 1], f"and {len(words) - MOST + 1} more"]

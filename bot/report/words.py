@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from bot.policies import traffic as algebra
@@ -16,24 +17,24 @@ PIECES = 8
 class Part(NamedTuple):
     """One part of a set's name. `kind`: `code` (an identifier), `words`, or `internet`.
 
-    `lead` stands before the text (`5 of 24 in `); `count`: of workloads, 0 for no count.
+    `lead` stands before the text (`5 of 24 in `); `size`: how many workloads, 0 where that is not said.
     """
 
     kind: str
     text: str
-    count: int = 0
+    size: int = 0
     lead: str = ""
 
     def plain(self) -> str:
         """The part without markup."""
-        return f"{self.lead}{self.text} ({self.count})" if self.count else self.lead + self.text
+        return f"{self.lead}{self.text} ({self.size:,})" if self.size else self.lead + self.text
 
 
 class Names:
     """How one document's endpoints are called, alone and in sets."""
 
     def __init__(self, endpoints: Mapping[str, EndpointFacts], sizes: Mapping[str, int] | None = None) -> None:
-        """`sizes`: the workloads of each namespace; without it those of `endpoints` that are on both sides are counted."""
+        """`sizes`: the workloads of each namespace; without it those of `endpoints` on both sides are counted."""
         self._endpoints = endpoints
         if sizes is None:
             counted: dict[str, int] = {}
@@ -57,17 +58,25 @@ class Names:
         kinds: dict[str, list[EndpointFacts]] = {}
         for name in ids:
             facts = self.facts(name)
-            kinds.setdefault("internet" if name == "internet" else facts.kind, []).append(facts)
+            kinds.setdefault("internet" if is_internet(name) else facts.kind, []).append(facts)
         if everything:
             return [_single(facts) for kind in sorted(kinds, key=_kind_order) for facts in kinds[kind]]
-        out = [Part("internet", "internet")] if "internet" in kinds else []
+        out = [_single(facts) for facts in kinds.get("internet", [])]
         if "internet" not in kinds:
             out += _some(kinds.get("exposure", []), "exposures")
-        for kind, plural in (("entity", "entities"), ("addresses", "address ranges"), ("fqdn", "DNS names"), ("node", "nodes"), ("other", "others")):
+        for kind, plural in (
+            ("entity", "entities"),
+            ("addresses", "address ranges"),
+            ("fqdn", "DNS names"),
+            ("node", "nodes"),
+            ("other", "others"),
+        ):
             out += _some(kinds.get(kind, []), plural)
         out += self._workloads(kinds.get("workload", []))
         hypothetical = kinds.get("hypothetical", [])
-        if "workload" not in kinds:
+        if any(not (facts.labels or facts.namespace or facts.namespace_labels) for facts in hypothetical):
+            out.append(Part("words", "any other pod"))
+        elif "workload" not in kinds:
             out += _some(hypothetical, "kinds of pods not in Git")
         elif hypothetical:
             kinds_of = "1 kind of pod" if len(hypothetical) == 1 else f"{len(hypothetical)} kinds of pods"
@@ -98,14 +107,19 @@ class Names:
         return out
 
 
+def is_internet(name: str) -> bool:
+    """Whether this endpoint is every address that nothing names: `internet`, or that of one address family."""
+    return name in ("internet", "internet (IPv4)", "internet (IPv6)")
+
+
 def _kind_order(kind: str) -> tuple[int, str]:
     order = ("internet", "exposure", "entity", "addresses", "fqdn", "node", "workload", "hypothetical")
     return (order.index(kind) if kind in order else len(order), kind)
 
 
 def _single(facts: EndpointFacts) -> Part:
-    if facts.id == "internet":
-        return Part("internet", "internet")
+    if is_internet(facts.id):
+        return Part("internet", facts.id)
     return Part("words" if facts.kind == "hypothetical" else "code", facts.id)
 
 
@@ -130,6 +144,7 @@ def brief(parts: list[Part], limit: int = 2) -> list[Part]:
     return parts if len(parts) <= limit else [*parts[: limit - 1], Part("words", f"{len(parts) - limit + 1} more")]
 
 
+@lru_cache(maxsize=4096)
 def traffic_words(traffic: Traffic, universe: Traffic) -> str:
     """Ports as people write them: `all`, `none`, `TCP 80, 443, UDP 53`, `all but TCP 25`."""
     if not traffic:
@@ -229,17 +244,22 @@ def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
     """What a row does, as a sentence: `payments/* becomes reachable from the internet`."""
     sources = brief(names.parts(change.sources))
     destinations = brief(names.parts(change.destinations))
-    if change.change in ("opened", "widened") and "internet" in change.sources:
+    if change.change in ("opened", "widened") and any(is_internet(name) for name in change.sources):
         more = "on more ports " if change.change == "widened" else ""
         verb = "becomes" if len(destinations) == 1 else "become"
         return [*_listed(destinations), Part("words", f"{verb} reachable {more}from the internet")]
     ports = change_ports(change, universe)
-    verbs = {"opened": "can now reach", "closed": "can no longer reach", "widened": "can reach more ports of", "narrowed": "can reach fewer ports of"}
+    verbs = {
+        "opened": "can now reach",
+        "closed": "can no longer reach",
+        "widened": "can reach more ports of",
+        "narrowed": "can reach fewer ports of",
+    }
     tail = [Part("words", f"on {ports}")] if ports != "all" and change.change in ("opened", "closed") else []
-    if [part.kind for part in destinations] == ["internet"]:
-        destinations = [Part("words", "the internet")]
-    if [part.kind for part in sources] == ["internet"]:
-        sources = [Part("words", "the internet")]
+    sources, destinations = (
+        [Part("words", f"the {part.text}") if part.kind == "internet" else part for part in parts]
+        for parts in (sources, destinations)
+    )
     return [*_listed(sources), Part("words", verbs[change.change]), *_listed(destinations), *tail]
 
 

@@ -69,7 +69,9 @@ PRODUCTION = EndpointFacts(
     namespace_labels=(("env", "production"),),
     origin="payments/allow-production spec.ingress[0].from[0]",
 )
-EXPOSURE = EndpointFacts("ingress:payments/pay", "exposure", "Ingress", "payments", "pay", file="k8s/payments/ingress.yaml", line=1)
+EXPOSURE = EndpointFacts(
+    "ingress:payments/pay", "exposure", "Ingress", "payments", "pay", file="k8s/payments/ingress.yaml", line=1
+)
 SHOP = [workload("shop", f"svc-{i}") for i in range(24)]
 BATCH = [workload("batch", f"job-{i}") for i in range(15)]
 MONITORING = [workload("monitoring", name) for name in ("grafana", "prometheus")]
@@ -88,7 +90,16 @@ def witness(source: str, destination: str, port: str, before: str, after: str) -
         port,
         before,
         after,
-        (Decision("ingress", before, f"`payments/default-deny` selects {destination}, no rule allows the peer", "k8s/payments/netpol.yaml", (1, 9), "spec"),),
+        (
+            Decision(
+                "ingress",
+                before,
+                f"`payments/default-deny` selects {destination}, no rule allows the peer",
+                "k8s/payments/netpol.yaml",
+                (1, 9),
+                "spec",
+            ),
+        ),
         (Decision("ingress", after, f"no policy selects {destination} for ingress"),),
         f"netreach explain --base 9f31c02be415 --head b7d4e117c0a2 --from {source} --to {destination} --port {port}",
     )
@@ -109,10 +120,14 @@ def change(
     opens = kind in ("opened", "widened")
     old = before if before is not None else () if opens else traffic
     new = traffic if opens else ()
-    seen = witness(sources[0], destinations[0], "8080/tcp", "closed" if opens else "open", "open" if opens else "closed")
+    seen = witness(
+        sources[0], destinations[0], "8080/tcp", "closed" if opens else "open", "open" if opens else "closed"
+    )
     name = f"{kind}-{abs(hash_of(sources, destinations, kind)):08x}"
     size = len(sources) * len(destinations) if paths is None else paths
-    return Change(name, kind, sources, destinations, old, new, (), (), size, hypothetical, severity, causes, seen, endpoint)
+    return Change(
+        name, kind, sources, destinations, old, new, (), (), size, hypothetical, severity, causes, seen, endpoint
+    )
 
 
 def hash_of(*parts: object) -> int:
@@ -166,16 +181,30 @@ def review(*environments: Environment, fail_on: tuple[str, ...] = (), **given: o
 
 
 DELETED = Cause("payments/default-deny", "NetworkPolicy", "removed", "base", "k8s/payments/netpol.yaml", (1, 9))
-WIDENED = Cause("shop/allow-egress", "NetworkPolicy", "changed", "head", "k8s/shop/egress.yaml", (12, 15), "spec.egress[1].to[0]", "widened")
+WIDENED = Cause(
+    "shop/allow-egress",
+    "NetworkPolicy",
+    "changed",
+    "head",
+    "k8s/shop/egress.yaml",
+    (12, 15),
+    "spec.egress[1].to[0]",
+    "widened",
+)
 ADDED = Cause("batch/isolate", "NetworkPolicy", "added", "head", "k8s/batch/isolate.yaml", (1, 14))
 ROWS = (
-    change("opened", (*ids([INTERNET, EXPOSURE], SHOP, BATCH, MONITORING, PAYMENTS), PRODUCTION.id), ids(PAYMENTS), paths=132, severity="internet",
-           causes=(DELETED,), hypothetical=3),
+    change("opened", (*ids([INTERNET, EXPOSURE], SHOP, BATCH, MONITORING, PAYMENTS), PRODUCTION.id), ids(PAYMENTS),
+           paths=132, severity="internet", causes=(DELETED,), hypothetical=3),
     change("opened", ids(SHOP), ids(BATCH), severity="namespace", causes=(WIDENED,)),
     change("opened", ids(SHOP), ids([INTERNET]), HTTPS, severity="internet", causes=(WIDENED,)),
     change("closed", ids(MONITORING[:1], PAYMENTS), ids(BATCH), severity="closed", causes=(ADDED,)),
 )  # fmt: skip
-ASSUMED = (Assumption("pod-cidrs", "pods have addresses in 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and fc00::/7", "assume.podCIDRs"), 12)
+ASSUMED = (
+    Assumption(
+        "pod-cidrs", "pods have addresses in 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and fc00::/7", "assume.podCIDRs"
+    ),
+    12,
+)
 UNREAD = (
     Unread("k8s/shop/np.yaml", (21, 21), "YAML: mapping values are not allowed here"),
     Unread("k8s/edge/np.yaml", (9, 9), "unknown field `podSelectr`: the API server would refuse this policy", "lint"),
@@ -189,12 +218,26 @@ BLOCKED = review(
 LOOK = review(environment(ROWS))
 PASS = review(environment(()), behind=0)
 INCOMPLETE = review(environment(ROWS[3:], incomplete=UNREAD))
-TWO = review(environment(ROWS[:2], name="prod"), environment((), name="staging"), notes=("main and feature conflict: compared since they parted",))
+TWO = review(
+    environment(ROWS[:2], name="prod"),
+    environment((), name="staging"),
+    notes=("main and feature conflict: compared since they parted",),
+)
 MOVED = review(
     environment(
         (
-            change("opened", ids([INTERNET]), ("shop/cart",), HTTPS, severity="internet", endpoint="to added", causes=()),
-            change("widened", ids(SHOP[:5]), ids(BATCH[:1]), union(HTTPS, ports(TCP, 80, 90)), before=HTTPS, severity="ports", causes=(WIDENED, ADDED)),
+            change(
+                "opened", ids([INTERNET]), ("shop/cart",), HTTPS, severity="internet", endpoint="to added", causes=()
+            ),
+            change(
+                "widened",
+                ids(SHOP[:5]),
+                ids(BATCH[:1]),
+                union(HTTPS, ports(TCP, 80, 90)),
+                before=HTTPS,
+                severity="ports",
+                causes=(WIDENED, ADDED),
+            ),
         ),
         endpoints=ENDPOINTS | table(workload("shop", "cart", "head")),
         pairs=(
@@ -214,7 +257,9 @@ def hostile() -> Review:
     rows = []
     for index, fact in enumerate(facts):
         name = HOSTILE[index]
-        cause = Cause(f"{name}/{name}", "NetworkPolicy", "changed", "head", f"k8s/{name}.yaml", (3, 4), f"spec.{name}", name)
+        cause = Cause(
+            f"{name}/{name}", "NetworkPolicy", "changed", "head", f"k8s/{name}.yaml", (3, 4), f"spec.{name}", name
+        )
         rows.append(change("opened", (fact.id, odd.id), (facts[index - 1].id,), causes=(cause,), severity="internet"))
     unread = tuple(Unread(name, (1, 2), name, name) for name in HOSTILE)
     assumed = tuple((Assumption(name, name, name), 1) for name in HOSTILE)
@@ -245,14 +290,33 @@ def randomly(seed: int, rows: int) -> Review:
     names = list(endpoints)
     changes = []
     for index in range(rows):
-        cause = Cause(f"{pick.choice(namespaces)}/p{index}", "NetworkPolicy", pick.choice(("added", "removed", "changed")), "head", "k8s/a.yaml", (1, 2))
+        cause = Cause(
+            f"{pick.choice(namespaces)}/p{index}",
+            "NetworkPolicy",
+            pick.choice(("added", "removed", "changed")),
+            "head",
+            "k8s/a.yaml",
+            (1, 2),
+        )
         sources = tuple(sorted(pick.sample(names, pick.randint(1, min(12, len(names))))))
         destinations = tuple(sorted(pick.sample(names, pick.randint(1, min(12, len(names))))))
         kind = pick.choice(("opened", "closed", "widened", "narrowed"))
         before = HTTPS if kind in ("widened", "narrowed") else None
-        traffic = union(*(ports(TCP, p, p + pick.randint(0, 5)) for p in pick.sample(range(60000), pick.randint(1, 12))))
+        traffic = union(
+            *(ports(TCP, p, p + pick.randint(0, 5)) for p in pick.sample(range(60000), pick.randint(1, 12)))
+        )
         severity = pick.choice(("internet", "namespace", "within", "ports")) if kind == "opened" else "closed"
-        changes.append(change(kind, sources, destinations, traffic, severity=severity, causes=(cause,) * pick.randint(0, 2), before=before))
+        changes.append(
+            change(
+                kind,
+                sources,
+                destinations,
+                traffic,
+                severity=severity,
+                causes=(cause,) * pick.randint(0, 2),
+                before=before,
+            )
+        )
     fail_on = pick.choice(((), ("internet",), ("any-opened",)))
     incomplete = tuple(Unread(f"k8s/{i}.yaml", (i, i), "not YAML") for i in range(pick.choice((0, 0, 3, 2000))))
     return review(environment(tuple(changes), fail_on, endpoints=endpoints, incomplete=incomplete), fail_on=fail_on)
@@ -275,8 +339,9 @@ LISTING = Listing(
 VERIFICATION = Verification(
     3,
     1,
-    (Failed({"from": "shop/svc-0", "to": "payments/pay-db", "port": 5432, "expect": "deny", "name": "no database"}, "allow", "allow", "allow", "no policy selects payments/pay-db"),),
-    ({"from": "shop/gone", "to": "payments/pay-db", "expect": "allow"},),
+    (Failed({"from": "shop/svc-0", "to": "payments/pay-db", "port": 5432, "expect": "deny", "name": "no database"},
+            "allow", "allow", "allow", "no policy selects payments/pay-db"),),
+    ({"from": "shop/gone", "to": "payments/pay-db", "expect": "allow", "why": "nothing is called shop/gone"},),
     (),
 )  # fmt: skip
 EXPLANATION = Explanation(

@@ -1,0 +1,243 @@
+"""The command line: arguments, outputs, and one test for each exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import bot
+from bot import cli, review
+from bot.errors import GitError, InternalError, NoManifests, PublishError
+from tests.report import reviews
+
+Calls = list[tuple[Any, ...]]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The pipeline replaced by reviews made by hand; what it was called with."""
+    seen: Calls = []
+
+    def answer(name: str, value: object) -> None:
+        monkeypatch.setattr(review, name, lambda *given: seen.append((name, *given)) or value)
+
+    answer("review_refs", reviews.LOOK)
+    answer("review_folders", reviews.BLOCKED)
+    answer("listing", reviews.LISTING)
+    answer("explain", reviews.EXPLANATION)
+    answer("verify", reviews.VERIFICATION)
+    return seen
+
+
+def test_the_version_is_the_package_s() -> None:
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.search(rf'^version = "{re.escape(bot.__version__)}"$', text, re.MULTILINE)
+
+
+def test_diff_of_two_refs(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["diff", "main", "topic", "--repo", "r", "--mode", "branch", "--format", "json", "--pairs"]) == 0
+    name, repo, base, head, mode, settings = calls[0]
+    assert (name, repo, base, head, mode) == ("review_refs", "r", "main", "topic", "branch")
+    assert settings.pairs
+    assert json.loads(capsys.readouterr().out)["verdict"] == "look"
+
+
+def test_diff_without_refs(calls: Calls) -> None:
+    assert cli.main(["diff"]) == 0
+    assert calls[0][1:5] == (".", None, None, "merge")
+    assert cli.main(["diff", "--base", "a", "--head", "b"]) == 0
+    assert calls[1][2:4] == ("a", "b")
+
+
+def test_settings(calls: Calls) -> None:
+    arguments = (
+        "list k8s --cni calico --pod-cidrs 10.0.0.0/8,fd00::/8 --context c.yaml --include a --include b --exclude x"
+    )
+    assert cli.main([*arguments.split(), "--config", "n.yml", "--env", "prod", "--allow-empty"]) == 0
+    assert calls[0] == (
+        "listing",
+        review.Place("k8s"),
+        review.Settings(
+            cni="calico",
+            pod_cidrs=("10.0.0.0/8", "fd00::/8"),
+            context="c.yaml",
+            include=("a", "b"),
+            exclude=("x",),
+            config="n.yml",
+            environment="prod",
+            allow_empty=True,
+        ),
+    )
+    assert cli.main(["list", "--ref", "v1", "--repo", "r", "--pod-cidrs", "none"]) == 0
+    assert calls[1][1:] == (review.Place("r", "v1"), review.Settings(pod_cidrs=()))
+
+
+def test_explain(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    ends = ["explain", "--from", "a/b", "--to", "c/d", "--port", "80/tcp"]
+    assert cli.main([*ends, "k8s"]) == 0
+    assert calls[0][1:5] == ("a/b", "c/d", "80/tcp", review.Place("k8s"))
+    assert cli.main([*ends, "--base", "x", "--head", "y", "--format", "json"]) == 0
+    assert calls[1][4] == review.Refs(".", "x", "y", "merge")
+    assert cli.main([*ends, "--dirs", "x", "y"]) == 0
+    assert calls[2][4] == review.Folders("x", "y")
+    assert "after: allowed" in capsys.readouterr().out
+    assert cli.main([*ends, "--dirs", "x", "y", "--base", "z"]) == 2
+
+
+def test_verify(calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text("expectations:\n- {from: a/b, to: c/d, expect: deny}\n", encoding="utf-8")
+    assert cli.main(["verify", str(file), "k8s", "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["held"] == 1
+    assert calls[0][1][0].source == "a/b"
+    assert cli.main(["verify", str(file), "--exit-zero"]) == 0
+
+
+def test_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text("\n---\nkind: Namespace\napiVersion: v1\nmetadata: {name: a}\n", encoding="utf-8")
+    (tmp_path / "b.json").write_text(
+        '{"kind": "List", "apiVersion": "v1", "items": [{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "b"}}]}',
+        encoding="utf-8",
+    )
+    assert cli.main(["render", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("---\n# a.yaml:")
+    assert "\nkind: Namespace\n" in shown
+    assert '---\n# b.json:1\n{\n  "kind": "Namespace"' in shown
+
+
+def test_outputs_go_to_files(calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"text": "t.txt", "md": "m.md", "json": "j.json", "csv": "c.csv", "dot": "d.dot", "mermaid": "m.mmd"}
+    outputs = [part for name, file in names.items() for part in ("-o", f"{name}={tmp_path / file}")]
+    assert cli.main(["diff", "main", *outputs]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names.values())
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"netreach: wrote markdown to {tmp_path / 'm.md'}\n" in captured.err
+    assert (tmp_path / "m.md").read_text(encoding="utf-8").startswith("### ⚠️ netreach: needs a look.")
+    assert b"\r" not in (tmp_path / "t.txt").read_bytes()
+
+
+def test_results_on_stdout_and_talk_on_stderr(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["diff", "main"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("netreach 0.")
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("name", ["report", "list", "verify", "explain", "expectations"])
+def test_schemas_are_published(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema", name]) == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads(capsys.readouterr().out))
+
+
+# --- exit codes, the same in every format ---
+
+
+def code_of(monkeypatch: pytest.MonkeyPatch, found: object, *more: str) -> int:
+    def run(*_: object) -> object:
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    monkeypatch.setattr(review, "review_refs", run)
+    codes = {
+        cli.main(["diff", "main", *more, "--format", name])
+        for name in ("text", "markdown", "json", "csv", "dot", "mermaid")
+    }
+    assert len(codes) == 1
+    return codes.pop()
+
+
+def test_0_analysed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert code_of(monkeypatch, reviews.PASS) == 0
+    assert code_of(monkeypatch, reviews.LOOK) == 0
+
+
+def test_1_gate_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert code_of(monkeypatch, reviews.BLOCKED) == 1
+    assert code_of(monkeypatch, reviews.BLOCKED, "--exit-zero") == 0
+    assert code_of(monkeypatch, reviews.LOOK, "--exit-code") == 1
+    assert code_of(monkeypatch, reviews.PASS, "--exit-code") == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["wander"],
+        ["diff", "--mode", "sideways"],
+        ["diff", "a", "b", "c"],
+        ["diff", "a", "--base", "b"],
+        ["diff", "a", "--dirs", "x", "y"],
+        ["diff", "--format", "pdf"],
+        ["diff", "-o", "json"],
+        ["diff", "--fail-on", "everything"],
+        ["diff", "--pod-cidrs", "10.0.0.0/99"],
+        ["diff", "--pod-cidrs", ","],
+        ["list", "k8s", "--ref", "main"],
+        ["explain", "--from", "a/b"],
+        ["verify", "nowhere.yaml"],
+        ["schema", "poem"],
+        ["diff", "main", "-o", "json=/nowhere/at/all.json"],
+    ],
+)
+def test_2_wrong_use(arguments: list[str], calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_3_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert code_of(monkeypatch, reviews.INCOMPLETE) == 3
+    assert code_of(monkeypatch, reviews.INCOMPLETE, "--exit-zero") == 3
+    monkeypatch.setattr(review, "listing", lambda *_: reviews.LISTING._replace(incomplete=reviews.UNREAD))
+    assert cli.main(["list"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NoManifests("no manifests in ."), 4),
+        (GitError("unknown ref"), 5),
+        (PublishError("no"), 6),
+        (InternalError("two readings disagree"), 70),
+        (ValueError("x" * 5000), 70),
+        (RecursionError(), 70),
+        (MemoryError(), 70),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_other_codes(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(monkeypatch, error) == code
+    shown = capsys.readouterr().err
+    assert shown.startswith("netreach: ")
+    assert "Traceback" not in shown
+    assert max(map(len, shown.splitlines())) < 1100
+
+
+def test_verbose_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code_of(monkeypatch, ValueError("oops"), "--verbose")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_messages_cannot_command_a_ci_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code_of(monkeypatch, GitError("unknown ref\n::error::pwned\n##[add-mask]x \x1b[2J"))
+    shown = capsys.readouterr().err
+    assert not re.search(r"^::|##\[|\x1b", shown, re.MULTILINE)
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    assert cli.main(["diff", "--help"]) == 0
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.endswith(f"netreach {bot.__version__}\n")
