@@ -18,6 +18,9 @@ SCHEMA = json.loads(
 )
 
 
+START = "expectations:\n- from: a/b\n  to: c/d\n"
+
+
 def parse(text: str) -> tuple[expectations.Expectation, ...]:
     return expectations.parse("e.yaml", text.encode())
 
@@ -50,42 +53,33 @@ expectations:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("expectatons: []", "e.yaml:1: unknown key 'expectatons'; did you mean expectations?"),
-        ("[]", "e.yaml:1: a mapping with the key expectations is wanted here"),
-        ("{}", "e.yaml:1: expectations must be a list"),
+        ("expectatons: []", "e.yaml:1: unknown key 'expectatons': did you mean expectations?"),
+        ("[]", "e.yaml:1: the config must be a mapping, not a list"),
+        ("{}", "e.yaml:1: expectations is missing"),
         ("expectations: []", "e.yaml: no expectations in it"),
+        ("expectations: {}", "e.yaml:1: expectations must be a list, not a mapping"),
         ("", "e.yaml: no expectations in it"),
-        ("version: 1\nexpectations:\n- 7", "e.yaml:3: an expectation is a mapping with from, to and expect"),
-        ("expectations:\n- from: a/b\n  to: c/d\n", "e.yaml:2: expect is missing"),
+        ("version: 1\nexpectations:\n- 7", "e.yaml:3: expectations[0] must be a mapping"),
+        (f"{START}", "e.yaml:2: expect is missing in expectations[0]"),
+        (f"{START}  expct: allow", "e.yaml:4: unknown key 'expct' in expectations[0]: did you mean expect?"),
         (
-            "expectations:\n- from: a/b\n  to: c/d\n  expct: allow",
-            "e.yaml:4: unknown field 'expct'; did you mean expect?",
+            f"{START}  expect: alow",
+            "e.yaml:4: expectations[0].expect must be one of allow, deny, not 'alow': did you mean allow?",
         ),
         (
-            "expectations:\n- from: a/b\n  to: c/d\n  expect: alow",
-            "e.yaml:4: expect must be allow or deny, not 'alow'; did you mean allow?",
+            "expectations:\n- from: a/b\n  to: intrnet\n  expect: deny",
+            "e.yaml:3: expectations[0].to: 'intrnet' is none of",
         ),
         ("expectations:\n- from: a/b\n  to: intrnet\n  expect: deny", "did you mean internet?"),
-        ("expectations:\n- from: entty:world\n  to: a/b\n  expect: deny", "e.yaml:2: from: 'entty:world' is none of"),
-        (
-            "expectations:\n- from: ip:10.0.0.300\n  to: a/b\n  expect: deny",
-            "e.yaml:2: from: '10.0.0.300' is not an IPv4 or IPv6",
-        ),
-        (
-            "expectations:\n- from: a/b\n  to: c/d\n  port: 70000\n  expect: deny",
-            "e.yaml:4: port must be 0 to 65535 or the name",
-        ),
-        ("expectations:\n- from: a/b\n  to: c/d\n  port: true\n  expect: deny", "e.yaml:4: port must be"),
-        ("expectations:\n- from: a/b\n  to: c/d\n  protocol: TPC\n  expect: deny", "did you mean TCP?"),
-        (
-            "expectations:\n- from: a/b\n  to: c/d\n  http: {verb: GET}\n  expect: deny",
-            "e.yaml:4: unknown field http.'verb'",
-        ),
-        (
-            "expectations:\n- from: a/b\n  to: c/d\n  family: 5\n  expect: deny",
-            "e.yaml:4: family must be IPv4 or IPv6, not 5",
-        ),
-        ("expectations:\n- from: [a]\n  to: c/d\n  expect: deny", "e.yaml:2: from must be one of"),
+        ("expectations:\n- from: entty:world\n  to: a/b\n  expect: deny", "did you mean entity?"),
+        ("expectations:\n- from: ip:10.0.0.300\n  to: a/b\n  expect: deny", "'10.0.0.300' is not an IPv4 or IPv6"),
+        ("expectations:\n- from: [a]\n  to: c/d\n  expect: deny", "e.yaml:2: expectations[0].from must be text"),
+        (f"{START}  port: 70000\n  expect: deny", "e.yaml:4: expectations[0].port must be a number from 0 to 65535"),
+        (f"{START}  port: true\n  expect: deny", "e.yaml:4: expectations[0].port must be a number"),
+        (f"{START}  protocol: TPC\n  expect: deny", "did you mean TCP?"),
+        (f"{START}  http: {{verb: GET}}\n  expect: deny", "e.yaml:4: unknown key 'verb' in expectations[0].http"),
+        (f"{START}  family: 5\n  expect: deny", "e.yaml:4: expectations[0].family must be one of IPv4, IPv6, 4, 6"),
+        (f"{START}  self: 1\n  expect: deny", "e.yaml:4: expectations[0].self must be true or false"),
     ],
 )
 def test_every_mistake_has_its_line(text: str, message: str) -> None:
