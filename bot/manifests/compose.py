@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from operator import is_
 from sys import intern
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yaml import YAMLError
 from yaml.composer import Composer
@@ -18,14 +18,14 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from bot.manifests import scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LARGEST_DOCUMENT = 16 << 20
 MOST_NODES = 3_000_000
 MOST_EXPANDED = 200_000
 DEEPEST = 100
 
-Path = tuple[Union[str, int], ...]
+Path = tuple["str | int", ...]
 
 
 class YamlProblem(NamedTuple):
@@ -97,7 +97,7 @@ def _pure() -> Any:
 
 
 try:
-    from yaml.cyaml import CParser
+    from yaml._yaml import CParser
 except ImportError:
     _Parser = _pure()
 else:
@@ -110,7 +110,7 @@ else:
         ascend_resolver = _ascend
 
 
-_DASHES = re.compile(r"(?:[-?][ \t]+){%d}" % (DEEPEST // 2))
+_DASHES = re.compile(r"(?:[-?][ \t]+){50}")
 
 
 def _compose(text: str) -> Node | None:
@@ -174,11 +174,11 @@ def _problem(error: YAMLError) -> YamlProblem:
     return YamlProblem(mark.line + 1 if mark is not None else 1, f"not YAML: {reason}")
 
 
-def _value(node: Node, depth: int) -> Any:
+def _value(node: Any, depth: int) -> Any:
     kind = type(node)
     if kind is ScalarNode:
         tag = node.tag
-        return node.value if tag is None else tag[0] if type(tag) is tuple else _tagged(node)
+        return node.value if tag is None else _tagged(node) if type(tag) is str else tag[0]
     if depth >= DEEPEST:
         raise _Refused(node, f"nested more than {DEEPEST} levels deep")
     depth += 1
@@ -370,7 +370,7 @@ def _line_of(mark: Any) -> int:
     return int(mark.line) + 1
 
 
-def _line_by_index(text: str) -> Any:
+def _line_by_index(text: str) -> Callable[[Any], int]:
     """YAML 1.1 counts more characters as line breaks than editors do."""
     return lambda mark: text.count("\n", 0, mark.index) + 1
 
@@ -378,7 +378,7 @@ def _line_by_index(text: str) -> Any:
 class _Marking:
     """One walk over the nodes of a document; a part that an alias repeats has the lines of its anchor."""
 
-    def __init__(self, lines: list[str], line_of: Any) -> None:
+    def __init__(self, lines: list[str], line_of: Callable[[Any], int]) -> None:
         self.lines = lines
         self.line_of = line_of
 
@@ -402,7 +402,7 @@ class _Marking:
             last = max(last, first)
         return Marks(first, last, parts)
 
-    def end(self, node: Node) -> int:
+    def end(self, node: Any) -> int:
         """The last line with something of a scalar or a flow collection: a block scalar's mark is after its blank lines."""
         first, last = self.line_of(node.start_mark), self.line_of(node.end_mark)
         if last > first and node.end_mark.column == 0:

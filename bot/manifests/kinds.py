@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SKIPPED = frozenset(
     {
@@ -77,14 +78,17 @@ _WORKLOADS |= {
 _KINDS = frozenset(kind for kind, _ in _WORKLOADS)
 
 
+@lru_cache(maxsize=1024)
 def group_of(api_version: str) -> str:
     """The API group of an apiVersion ('' for the core group); both of Calico's are projectcalico.org."""
     group = api_version.rpartition("/")[0]
     return "projectcalico.org" if group == "crd.projectcalico.org" else group
 
 
-def kind_group(kind: str, group: str) -> str:
+@lru_cache(maxsize=1024)
+def kind_group(kind: str, api_version: str) -> str:
     """What tells objects of one namespace and name apart: `Service`, `NetworkPolicy.networking.k8s.io`."""
+    group = group_of(api_version)
     return f"{kind}.{group}" if group else kind
 
 

@@ -10,6 +10,7 @@ from bot.manifests import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TypeGuard
 
     from bot.manifests.compose import Path, YamlProblem
     from bot.manifests.workloads import Workload
@@ -20,10 +21,10 @@ class Object:
     """One Kubernetes object, equal to itself alone: the same text gives the identical Object on both sides.
 
     `namespace` is '' for a cluster-scoped kind and the default where the manifest has none. `pointer` is where it stands in
-    its document: () unless it is an item of a List.
+    its document: () unless it is an item of a List. `key`: kind group, namespace and name, which make two manifests one object.
     """
 
-    __slots__ = ("api_version", "document", "kind", "name", "namespace", "pointer")
+    __slots__ = ("api_version", "document", "key", "kind", "name", "namespace", "pointer")
 
     def __init__(
         self, api_version: str, kind: str, namespace: str, name: str, document: Document, pointer: Path
@@ -34,6 +35,7 @@ class Object:
         self.name = name
         self.document = document
         self.pointer = pointer
+        self.key = (kinds.kind_group(kind, api_version), namespace, name)
 
     @property
     def value(self) -> Any:
@@ -42,11 +44,6 @@ class Object:
         for step in self.pointer:
             value = value[step]
         return value
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Kind group, namespace, name: what makes two manifests the same object."""
-        return kinds.kind_group(self.kind, kinds.group_of(self.api_version)), self.namespace, self.name
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.namespace}/{self.name}>"
@@ -220,11 +217,12 @@ class _Reading:
         if kind in kinds.CLUSTER_SCOPED:
             namespace = ""
         else:
-            namespace = metadata.get("namespace") or self.default_namespace
-            if not is_name(namespace):
+            found = metadata.get("namespace") or self.default_namespace
+            if not is_name(found):
                 if matters:
                     raise Malformed(("metadata", "namespace"), "metadata.namespace is no name")
                 return
+            namespace = found
         if matters:
             if "labels" in metadata:
                 metadata["labels"] = labels_of(metadata["labels"], ("metadata", "labels"))
@@ -264,7 +262,11 @@ def _strings(value: Any, path: Path, outside: frozenset[str]) -> Iterator[tuple[
         yield path, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key in outside or (key == "annotations" and path[-1:] == ("metadata",)) or (key == "status" and not path):
+            if (
+                key in outside
+                or (key == "annotations" and path[-1:] == ("metadata",))
+                or (key == "status" and not path)
+            ):
                 continue
             yield (*path, key), key
             yield from _strings(item, (*path, key), outside)
@@ -287,12 +289,10 @@ def _template_of_unknown(value: dict[str, Any]) -> tuple[str, ...] | None:
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9._:]{0,251}[-A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_LABEL_KEY = re.compile(
-    r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-)
+_LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
-def is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
     """Whether a value can be the name of an object (the looser of the API server's forms; a trailing '-' is generateName's)."""
     return type(value) is str and _is_name(value)
 
@@ -312,11 +312,10 @@ def labels_of(value: Any, path: Path) -> dict[str, str]:
         if type(text) is not str:
             if text is not None:
                 raise Malformed((*path, key), _not_a_string("label", key, text))
-            value = {**value, key: ""}
             text = ""
         if not _is_label(key, text):
             raise Malformed((*path, key), f"the label {shown(key)}: {shown(text)} is not valid")
-    return value
+    return {key: text or "" for key, text in value.items()}
 
 
 @lru_cache(maxsize=16384)

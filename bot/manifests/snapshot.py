@@ -135,7 +135,9 @@ def _put(
         where = (before[3] + first - 1, before[3] + last - 1)
         wins = line + obj.document.lines(obj.pointer)[0] - 1
         title = f"{obj.kind} {obj.namespace}/{obj.name}" if obj.namespace else f"{obj.kind} {obj.name}"
-        snapshot.notes.append(Note(before[2], where, f"{title} stands again at {file}:{wins}, which wins as the later one"))
+        snapshot.notes.append(
+            Note(before[2], where, f"{title} stands again at {file}:{wins}, which wins as the later one")
+        )
     found[key] = (obj, what, file, line)
 
 

@@ -166,8 +166,7 @@ def _owner(metadata: dict[str, Any], kind: str, name: str) -> tuple[str, str]:
     owner_name = controllers[0].get("name")
     if owner_kind == "Node" or not is_name(owner_kind) or not is_name(owner_name):
         return kind, name
-    assert isinstance(owner_name, str)
-    return str(owner_kind), owner_name
+    return owner_kind, owner_name
 
 
 def _ports(spec: dict[str, Any], path: Path) -> tuple[ContainerPort, ...]:

@@ -71,12 +71,9 @@ class Document:
             self._marks = compose.marks(self.text)
         at = self._marks
         for step in path:
-            parts = at.parts
-            if isinstance(parts, dict) and isinstance(step, str) and step in parts:
-                at = parts[step]
-            elif isinstance(parts, list) and isinstance(step, int) and 0 <= step < len(parts):
-                at = parts[step]
-            else:
+            try:
+                at = at.parts[step]  # type: ignore[index]
+            except (LookupError, TypeError):
                 break
         return at.first, at.last
 
@@ -147,10 +144,8 @@ def split(text: str) -> list[tuple[str, int]]:
     for marker in _MARKER.finditer(text):
         _add(out, text[start : marker.start()], line)
         beside = marker[2].strip(" \t")
-        if marker[1] == "---" and beside and beside[0] != "#":
-            begins = marker.start() + 1
-        else:
-            begins = marker.end() + 1
+        has_content = marker[1] == "---" and beside and beside[0] != "#"
+        begins = (marker.start() if has_content else marker.end()) + 1
         line += text.count("\n", start, begins)
         start = begins
     _add(out, text[start:], line)
