@@ -302,7 +302,9 @@ class Vocabulary(NamedTuple):
     cidr_meets_pods: bool
     port_numbers: Mapping[tuple[str, int], tuple[int, ...]]
     free_ports: Mapping[tuple[str, int], int]
-    attributes: Callable[[Mapping[str, str], Mapping[str, str], str, str], Mapping[str, Mapping[str, str]]] | None = None
+    attributes: Callable[[Mapping[str, str], Mapping[str, str], str, str], Mapping[str, Mapping[str, str]]] | None = (
+        None
+    )
     extra: tuple[ExtraEndpoint, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
 

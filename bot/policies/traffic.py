@@ -46,7 +46,12 @@ def union(*parts: Traffic) -> Traffic:
 def intersect(left: Traffic, right: Traffic) -> Traffic:
     """Everything in both, canonical."""
     return _canonical(
-        Box(max(a.first, b.first), min(a.last, b.last), max(a.source_first, b.source_first), min(a.source_last, b.source_last))
+        Box(
+            max(a.first, b.first),
+            min(a.last, b.last),
+            max(a.source_first, b.source_first),
+            min(a.source_last, b.source_last),
+        )
         for a in left
         for b in right
     )
@@ -56,7 +61,7 @@ def subtract(left: Traffic, right: Traffic) -> Traffic:
     """Everything in `left` and not in `right`, canonical."""
     cuts = _cuts(left + right)
     out: list[Box] = []
-    for first, last in zip(cuts, cuts[1:]):
+    for first, last in zip(cuts, cuts[1:], strict=False):
         rest = intervals.subtract(_sources(left, first), _sources(right, first))
         out.extend(Box(first, last - 1, *pair) for pair in rest)
     return _canonical(out)
@@ -75,7 +80,7 @@ def _canonical(boxes: Iterable[Box]) -> Traffic:
     kept = [b for b in boxes if b.first <= b.last and b.source_first <= b.source_last]
     cuts = _cuts(kept)
     runs: list[tuple[int, int, Intervals]] = []
-    for first, end in zip(cuts, cuts[1:]):
+    for first, end in zip(cuts, cuts[1:], strict=False):
         sources = _sources(kept, first)
         if runs and runs[-1][2] == sources and runs[-1][1] == first - 1:
             runs[-1] = (runs[-1][0], end - 1, sources)
@@ -98,10 +103,10 @@ class Atoms:
                 sources.add(box.source_first)
                 sources.add(box.source_last + 1)
         line = sorted(points)
-        self._sources = list(zip(sorted(sources), sorted(sources)[1:]))
+        self._sources = list(zip(sorted(sources), sorted(sources)[1:], strict=False))
         self._line = [
             (first, end - 1)
-            for first, end in zip(line, line[1:])
+            for first, end in zip(line, line[1:], strict=False)
             if any(box.first <= first and end - 1 <= box.last for box in universe)
         ]
         self._masks: dict[Traffic, int] = {}
@@ -134,6 +139,15 @@ class Atoms:
             for i in range(self.count)
             if mask >> i & 1
         )
+
+    def touching(self, first: int, last: int) -> int:
+        """The atoms that have a point between `first` and `last`."""
+        width = len(self._sources)
+        out = 0
+        for i, (low, high) in enumerate(self._line):
+            if low <= last and first <= high:
+                out |= ((1 << width) - 1) << (i * width)
+        return out
 
     def atom(self, point: int, source: int | None = None) -> int | None:
         """The mask of the atom that holds this point (and source port; None: any one), or None outside the universe."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Assumption, Lowered
 from bot.policies.traffic import Traffic
-from bot.reachability.causes import Causes, Explained, Movers
+from bot.reachability.causes import Causes, Explained
 from bot.reachability.change import Change, EndpointFacts, PairChange, Path, PolicyText, Totals
 from bot.reachability.diff import Profile, strips
 from bot.reachability.endpoints import indices
@@ -16,7 +16,7 @@ from bot.reachability.facts import Names
 from bot.reachability.group import rectangles
 from bot.reachability.hypothetical import Representatives, representatives
 from bot.reachability.movers import movers
-from bot.reachability.narrate import Narrator
+from bot.reachability.narrate import Narrator, kind_of
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
@@ -54,7 +54,11 @@ def open_paths(snapshot: Snapshot, lowered: Lowered, hypothetical: bool = True, 
 
     `complete`: namespaces whose workloads are all in Git, which get no hypothetical pods.
     """
-    found = representatives(snapshot, snapshot, lowered, everything=True, complete=complete) if hypothetical else Representatives((), ())
+    found = (
+        representatives(snapshot, snapshot, lowered, everything=True, complete=complete)
+        if hypothetical
+        else Representatives((), ())
+    )
     world = World(snapshot, snapshot, lowered, found.pods)
     world.prepare()
     universe = world.universe
@@ -104,7 +108,12 @@ def _assumed(lowered: Lowered, unsure: int) -> tuple[tuple[Assumption, int], ...
 
 
 def compare(
-    base: Snapshot, head: Snapshot, lowered: Lowered, pairs: bool = False, complete: Sequence[str] = (), full: bool = False
+    base: Snapshot,
+    head: Snapshot,
+    lowered: Lowered,
+    pairs: bool = False,
+    complete: Sequence[str] = (),
+    full: bool = False,
 ) -> Difference:
     """What changed between two sides. `pairs`: list every changed pair too; `full`: evaluate all rows, not only what can have changed."""
     found = representatives(base, head, lowered, complete=complete)
@@ -115,9 +124,10 @@ def compare(
     explained = [piece for strip in changed for piece in causes.explain(strip)]
     narrator = Narrator(world, names)
     changes = _rows(world, explained, narrator)
-    used = {end for change in changes for end in (*change.sources, *change.destinations)}
-    by_id = {names.id(bit): bit for piece in explained for bit in indices(piece.sources | piece.destinations)}
-    endpoints = {text: names.facts(by_id[text]) for text in sorted(used)}
+    touched = 0
+    for piece in explained:
+        touched |= piece.sources | piece.destinations
+    endpoints = {names.id(bit): names.facts(bit) for bit in sorted(indices(touched), key=names.id)}
     totals = _totals(world, explained)
     return Difference(
         endpoints,
@@ -130,17 +140,69 @@ def compare(
     )
 
 
+Group = tuple[Profile, tuple[tuple[str, str, str], ...], int]
+Pieces = dict[Group, list[tuple[int, int]]]
+
+
 def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple[Change, ...]:
     """Rectangles for people, most dangerous first, with ids in that order."""
-    groups: dict[tuple[Profile, tuple[tuple[str, str, str], ...], int], list[tuple[int, int]]] = {}
-    for piece in explained:
-        groups.setdefault((piece.profile, piece.causes, piece.too_many), []).append((piece.sources, piece.destinations))
-    rows: list[Change] = []
-    for (profile, keys, too_many), pieces in groups.items():
-        for sources, destinations in rectangles(pieces):
-            rows.append(narrator.change(sources, destinations, profile, keys, too_many))
+    shown, alike = _apart(world, explained)
+    rows = _rectangles(shown, narrator)
     rows.sort(key=narrator.order)
-    return tuple(row._replace(id=f"c{number}") for number, row in enumerate(rows, 1))
+    beside = _rectangles(alike, narrator)
+    beside.sort(key=narrator.order)
+    behind: dict[object, str] = {}
+    out: list[Change] = []
+    for number, row in enumerate(rows + beside, 1):
+        at = (tuple((cause.object, cause.change) for cause in row.causes), row.change, row.endpoint)
+        if number <= len(rows):
+            behind.setdefault(at, f"c{number}")
+        out.append(row._replace(id=f"c{number}", alike="" if number <= len(rows) else behind.get(at, "")))
+    return tuple(out)
+
+
+def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
+    """Pairs for tables, and pairs of hypothetical pods beside which known workloads of the same namespaces change alike."""
+    universe = world.universe
+    hypothetical = universe.hypothetical
+    known: dict[object, tuple[int, int]] = {}
+    for piece in explained:
+        at = (piece.causes, kind_of(piece.profile), piece.profile.endpoint)
+        sources, destinations = known.get(at, (0, 0))
+        own = (piece.sources & ~hypothetical, piece.destinations & ~hypothetical)
+        if own[0] and own[1]:
+            known[at] = (sources | own[0], destinations | own[1])
+    shown: Pieces = {}
+    alike: Pieces = {}
+    for piece in explained:
+        at = (piece.causes, kind_of(piece.profile), piece.profile.endpoint)
+        group = (piece.profile, piece.causes, piece.too_many)
+        sources, destinations = known.get(at, (0, 0))
+        near = world.universe.neighbours
+        like_sources = piece.sources & hypothetical & near(sources)
+        like_destinations = piece.destinations & hypothetical & near(destinations)
+        rest = (piece.sources & ~like_sources, piece.destinations & ~like_destinations)
+        _keep(shown, group, *rest)
+        covered_sources = like_sources | (piece.sources & ~hypothetical)
+        covered_destinations = like_destinations | (piece.destinations & ~hypothetical)
+        _keep(alike, group, like_sources, covered_destinations)
+        _keep(alike, group, covered_sources & ~like_sources, like_destinations)
+        _keep(shown, group, like_sources, piece.destinations & ~covered_destinations)
+        _keep(shown, group, piece.sources & ~covered_sources, like_destinations)
+    return shown, alike
+
+
+def _keep(pieces: Pieces, group: Group, sources: int, destinations: int) -> None:
+    if sources and destinations:
+        pieces.setdefault(group, []).append((sources, destinations))
+
+
+def _rectangles(pieces: Pieces, narrator: Narrator) -> list[Change]:
+    return [
+        narrator.change(sources, destinations, profile, keys, too_many)
+        for (profile, keys, too_many), parts in pieces.items()
+        for sources, destinations in rectangles(parts)
+    ]
 
 
 def _totals(world: World, explained: list[Explained]) -> Totals:
@@ -174,6 +236,14 @@ def _pairs(world: World, names: Names, explained: list[Explained]) -> tuple[Pair
         for source in indices(piece.sources):
             for destination in indices(piece.destinations):
                 out.append(
-                    PairChange(names.id(source), names.id(destination), four[0], four[2], four[1], four[3], piece.profile.endpoint)
+                    PairChange(
+                        names.id(source),
+                        names.id(destination),
+                        four[0],
+                        four[2],
+                        four[1],
+                        four[3],
+                        piece.profile.endpoint,
+                    )
                 )
     return tuple(sorted(out))

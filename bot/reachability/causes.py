@@ -70,7 +70,9 @@ class Causes:
         one = (strip.fixed & -strip.fixed).bit_length() - 1
         touching: dict[Changed, int] = {}
         for region in (*self._home[strip.axis].get(one, ()), *self._wide[strip.axis]):
-            own, other = (region.sources, region.destinations) if strip.axis == SOURCE else (region.destinations, region.sources)
+            own, other = (
+                (region.sources, region.destinations) if strip.axis == SOURCE else (region.destinations, region.sources)
+            )
             if own >> one & 1 and other & strip.other:
                 touching[region.key] = touching.get(region.key, 0) | (other & strip.other)
         fixed_moves = self.movers.touching(strip.fixed)
@@ -78,14 +80,22 @@ class Causes:
         if strip.profile.endpoint:
             return self._by_endpoint(strip, fixed_moves, other_moves)
         if len(touching) + len(other_moves) > MOST:
-            return self._split_fixed(strip, strip.other, (), fixed_moves, len(touching) + len(other_moves) + len(fixed_moves))
+            return self._split_fixed(
+                strip, strip.other, (), fixed_moves, len(touching) + len(other_moves) + len(fixed_moves)
+            )
         out: list[Explained] = []
         for bits, keys in _by_membership(strip.other, [*touching.items(), *other_moves]):
             moved = {key for key, _ in other_moves}
-            out.extend(self._settle(strip, bits, [k for k in keys if k not in moved], [k for k in keys if k in moved], fixed_moves))
+            out.extend(
+                self._settle(
+                    strip, bits, [k for k in keys if k not in moved], [k for k in keys if k in moved], fixed_moves
+                )
+            )
         return out
 
-    def _by_endpoint(self, strip: Strip, fixed: list[tuple[Changed, int]], other: list[tuple[Changed, int]]) -> list[Explained]:
+    def _by_endpoint(
+        self, strip: Strip, fixed: list[tuple[Changed, int]], other: list[tuple[Changed, int]]
+    ) -> list[Explained]:
         """An end is new or gone: that is the cause."""
         universe = self.world.universe
         lasting = universe.base_rows & universe.head_rows
@@ -100,11 +110,17 @@ class Causes:
     ) -> list[Explained]:
         """The fixed rows of a class may have been moved by different objects: one result for each."""
         return [
-            _explained(strip, rows, bits, tuple(sorted({*keys, *own})), too_many) for rows, own in _by_membership(strip.fixed, moves)
+            _explained(strip, rows, bits, tuple(sorted({*keys, *own})), too_many)
+            for rows, own in _by_membership(strip.fixed, moves)
         ]
 
     def _settle(
-        self, strip: Strip, bits: int, policies: list[Changed], other_moves: list[Changed], fixed_moves: list[tuple[Changed, int]]
+        self,
+        strip: Strip,
+        bits: int,
+        policies: list[Changed],
+        other_moves: list[Changed],
+        fixed_moves: list[tuple[Changed, int]],
     ) -> list[Explained]:
         """Choose among the policies, the move of the fixed end and the move of the other end."""
         choices = len(policies) + bool(fixed_moves) + bool(other_moves)
@@ -205,7 +221,9 @@ class Causes:
         found: set[Changed] = set()
         for policy in world.only_base + world.only_head:
             for section in policy.sections:
-                sides = [(r.source, r.destination) for r in section.rules] + [(i.source, i.destination) for i in section.isolates]
+                sides = [(r.source, r.destination) for r in section.rules] + [
+                    (i.source, i.destination) for i in section.isolates
+                ]
                 if any(resolve(pair[axis == DESTINATION])[1] >> slot & 1 for pair in sides):
                     found.add(policy.key)
         return frozenset(found)

@@ -102,6 +102,7 @@ class Change(NamedTuple):
 
     `change`: opened, closed, widened (more traffic, or both more and less) or narrowed. `paths` counts pairs, `hypothetical` those of them
     with a hypothetical pod at an end. `severity`: internet, namespace (across), within, ports, closed, most dangerous first.
+    `alike`: the id of the row with known workloads of the same namespaces that says the same; tables leave this one out and count it.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Change(NamedTuple):
     causes: tuple[Cause, ...]
     witness: Witness
     endpoint: str = ""
+    alike: str = ""
 
 
 class Totals(NamedTuple):

@@ -100,4 +100,3 @@ def point_words(point: int) -> str:
     protocol, port = point >> 16, point & 0xFFFF
     name = PROTOCOL_NAMES.get(protocol, str(protocol)).lower()
     return f"{name} type {port >> 8} code {port & 0xFF}" if name.startswith("icmp") else f"{port}/{name}"
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier
+from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier, home
 from bot.reachability.endpoints import Row, indices
 from bot.reachability.evaluate import Cell
 from bot.reachability.resolve import Pair
@@ -113,7 +113,15 @@ def _rule_regions(world: World, tier: Tier, old: list[Section], new: list[Sectio
 
     def resolved(sections: list[Section]) -> list[tuple[object, ...]]:
         return [
-            (resolve(rule.source), resolve(rule.destination), section.rank, rule.action, mask(rule.traffic), rule.l7, rule.exact)
+            (
+                resolve(rule.source),
+                resolve(rule.destination),
+                section.rank,
+                rule.action,
+                mask(rule.traffic),
+                rule.l7,
+                rule.exact,
+            )
             for section in sections
             for rule in section.rules
         ]
@@ -143,38 +151,27 @@ class _IsolationTotals:
             bits = resolve(subject)[1]
             if other == EVERYTHING:
                 axis = SOURCE if subject_is_source else DESTINATION
-                before, after = (self._total(checkpoint, tier, axis, bits, head) for head in (False, True))
+                before, after = (self._total(checkpoint, tier, axis, home(subject), head) for head in (False, True))
                 bits &= (before[0] ^ after[0]) | (before[1] ^ after[1])
             if bits:
                 pair = (bits, resolve(other)[1])
                 out.add(pair if subject_is_source else (pair[1], pair[0]))
         return out
 
-    def _total(self, checkpoint: Checkpoint, tier: Tier, axis: str, wanted: int, head: bool) -> Pair:
-        """Slots of the namespaces of `wanted` that are surely, and that are possibly, isolated on one side."""
+    def _total(self, checkpoint: Checkpoint, tier: Tier, axis: str, where: str | None, head: bool) -> Pair:
+        """Slots (of one namespace, if given) that are surely, and that are possibly, isolated on one side."""
         world = self.world
         must = may = 0
-        homes = {world.universe.slots[i].namespace for i in _one_of_each_window(world, wanted)}
         for tables in world.stack(checkpoint, axis, head):
             for table in tables:
                 if table.tier.name != tier.name:
                     continue
-                for where in [None, *sorted(homes & table.isolated_homes.keys())]:
-                    for fixed, other in table.isolations(world.resolver, where):
+                for place in [None, *(sorted(table.isolated_homes) if where is None else [where])]:
+                    for fixed, other in table.isolations(world.resolver, place):
                         if other[0] == world.resolver.everything:
                             must |= fixed[0]
                         may |= fixed[1]
         return must, may
-
-
-def _one_of_each_window(world: World, bits: int) -> list[int]:
-    """A slot for each namespace window that the bits touch."""
-    out = []
-    for runs in world.universe.windows.values():
-        for start, length in runs:
-            if bits >> start & ((1 << length) - 1):
-                out.append(start)
-    return out
 
 
 # --- Evaluation of what may have changed ---
@@ -186,7 +183,10 @@ def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
     classes: dict[tuple[object, ...], int] = {}
     for bit in indices(fixed):
         row = universe.rows[bit]
-        keys = tuple(tuple(world.key(slot, axis, head) for slot in slots) for head, slots in ((False, row.base), (True, row.head)))
+        keys = tuple(
+            tuple(world.key(slot, axis, head) for slot in slots)
+            for head, slots in ((False, row.base), (True, row.head))
+        )
         at = (keys, universe.inside >> bit & 1)
         classes[at] = classes.get(at, 0) | 1 << bit
     ends = universe.destinations if axis == SOURCE else universe.sources
@@ -195,14 +195,18 @@ def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
         row = universe.rows[(rows & -rows).bit_length() - 1]
         allowed = (ends if inside else ends & universe.inside) & ~done
         for bits, profile in _changed(world, row, axis, allowed):
-            out.append(Strip(axis, rows, bits, profile, row.base[0] if row.base else None, row.head[0] if row.head else None))
+            out.append(
+                Strip(axis, rows, bits, profile, row.base[0] if row.base else None, row.head[0] if row.head else None)
+            )
     return out
 
 
 def _changed(world: World, row: Row, axis: str, allowed: int) -> Iterable[tuple[int, Profile]]:
     before = world.row_cells(row, axis, False)
     after = world.row_cells(row, axis, True)
-    yield from profiles(world, before, after, allowed, ADDED if not row.base else REMOVED if not row.head else STAYS, axis)
+    yield from profiles(
+        world, before, after, allowed, ADDED if not row.base else REMOVED if not row.head else STAYS, axis
+    )
 
 
 def profiles(
@@ -246,8 +250,14 @@ def profiles(
     for profile, bits in united.items():
         if profile[:2] == profile[2:]:
             continue
-        for part, other in ((stays, STAYS), (universe.head_rows & ~stays, ADDED), (universe.base_rows & ~stays, REMOVED)):
+        for part, other in (
+            (stays, STAYS),
+            (universe.head_rows & ~stays, ADDED),
+            (universe.base_rows & ~stays, REMOVED),
+        ):
             if bits & part:
-                endpoint = ", ".join(sorted(f"{word} {state}" for word, state in zip(words, (own, other)) if state))
+                endpoint = ", ".join(
+                    sorted(f"{word} {state}" for word, state in zip(words, (own, other), strict=False) if state)
+                )
                 out.append((bits & part, Profile(*profile, endpoint)))
     return out

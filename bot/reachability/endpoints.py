@@ -60,6 +60,19 @@ class Universe:
         self.sources = self.destinations = 0
         self.inside = 0
         self.hypothetical = 0
+        self.mixed: list[tuple[int, int]] = []
+        self._neighbours: dict[int, int] = {}
+
+    def neighbours(self, rows: int) -> int:
+        """The hypothetical pods of the (named) namespaces that any of these rows is in."""
+        found = self._neighbours.get(rows)
+        if found is None:
+            found = 0
+            for members, strangers in self.mixed:
+                if members & rows:
+                    found |= strangers
+            self._neighbours[rows] = found
+        return found
 
     def fold(self, bits: int, head: bool) -> int:
         """Rows of one side that a bitset over slots touches."""
@@ -73,7 +86,6 @@ class Universe:
             flag = any(bits >> slot & 1 for slot in own)
             rows = rows | (1 << bit) if flag else rows & ~(1 << bit)
         return rows & (self.head_rows if head else self.base_rows)
-
 
 
 class _Entry:
@@ -136,7 +148,9 @@ class _Sight:
         ports: tuple[Port, ...] = ()
         if self.port_names:
             ports = tuple(
-                sorted({(p.name, p.protocol, p.number) for p in workload.ports if (p.name, p.protocol) in self.port_names})
+                sorted(
+                    {(p.name, p.protocol, p.number) for p in workload.ports if (p.name, p.protocol) in self.port_names}
+                )
             )
         attributes = self.attributes(workload.labels, namespace_labels, workload.namespace, workload.service_account)
         return Persona("pod", workload.namespace, attributes, ports, known)
@@ -217,15 +231,22 @@ def _hypothetical(
     numbers = sight.vocabulary.free_ports
     ports = tuple(sorted((name, protocol, numbers[(name, protocol)]) for name, protocol in used.ports))
     entries = []
+    absent = {id(snapshot): _declared_on_other_side(base, head, snapshot) for snapshot in (base, head)}
     for pod in pods:
-        identity = ("hypothetical", pod.namespace, *(f"{k}={v}" for k, v in pod.namespace_labels), "|", *(f"{k}={v}" for k, v in pod.labels))
+        identity = (
+            "hypothetical",
+            pod.namespace,
+            *(f"{k}={v}" for k, v in pod.namespace_labels),
+            "|",
+            *(f"{k}={v}" for k, v in pod.labels),
+        )
         window = pod.namespace or "\x00" + "\x00".join(f"{k}={v}" for k, v in pod.namespace_labels)
         entry = _Entry(identity, "hypothetical", window)
         labels = dict(pod.labels)
         shared: dict[tuple[object, ...], Slot] = {}
         for own, snapshot in ((entry.base, base), (entry.head, head)):
             if pod.namespace:
-                if pod.namespace in _declared_on_other_side(base, head, snapshot):
+                if pod.namespace in absent[id(snapshot)]:
                     continue
                 namespace_labels = _labels(snapshot, pod.namespace)
             else:
@@ -359,7 +380,9 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
             add(slot)
     for entry in regular + others + odd + moved:
         bit = index[id((entry.base or entry.head)[0])]
-        row = Row(entry.identity, entry.kind, tuple(index[id(s)] for s in entry.base), tuple(index[id(s)] for s in entry.head))
+        row = Row(
+            entry.identity, entry.kind, tuple(index[id(s)] for s in entry.base), tuple(index[id(s)] for s in entry.head)
+        )
         universe.rows[bit] = row
         for at in row.base + row.head:
             universe.slots[at].row = bit
@@ -368,7 +391,10 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
         row = universe.rows[bit]
         if row.base not in ((), (bit,)) or row.head not in ((), (bit,)):
             universe.irregular.append((bit, row.base, row.head))
-    flags: dict[str, bytearray] = {name: bytearray(universe.width) for name in ("base", "head", "inside", "hypothetical", "sources", "destinations")}
+    flags: dict[str, bytearray] = {
+        name: bytearray(universe.width)
+        for name in ("base", "head", "inside", "hypothetical", "sources", "destinations")
+    }
     for bit, row in universe.rows.items():
         flags["base"][bit] = bool(row.base)
         flags["head"][bit] = bool(row.head)
@@ -378,6 +404,14 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
         flags["destinations"][bit] = row.kind != "exposure"
     universe.base_rows, universe.head_rows = bits_of(flags["base"]), bits_of(flags["head"])
     universe.inside, universe.hypothetical = bits_of(flags["inside"]), bits_of(flags["hypothetical"])
+    for runs in universe.windows.values():
+        members = 0
+        for start, length in runs:
+            if start < universe.width:
+                members |= ((1 << length) - 1) << start
+        strangers = members & universe.hypothetical
+        if strangers and strangers != members:
+            universe.mixed.append((members & ~strangers, strangers))
     universe.sources, universe.destinations = bits_of(flags["sources"]), bits_of(flags["destinations"])
     return universe
 

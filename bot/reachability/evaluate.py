@@ -59,7 +59,9 @@ class Block:
 class Table:
     """The rules and isolations of some policies in one tier of one checkpoint, seen from one axis, found by namespace."""
 
-    def __init__(self, checkpoint: str, tier: Tier, axis: str, policies: Iterable[Policy], atoms: Atoms, wide_used: Used) -> None:
+    def __init__(
+        self, checkpoint: str, tier: Tier, axis: str, policies: Iterable[Policy], atoms: Atoms, wide_used: Used
+    ) -> None:
         self.tier = tier
         self.homes: dict[str, list[Block]] = {}
         self.wide: list[Block] = []
@@ -128,7 +130,9 @@ class Table:
         """The items of a block with their sides resolved; in a tier that commutes, those with one fixed side, mask and L7 are united."""
         found = self._groups.get(id(block))
         if found is None:
-            found = self._groups[id(block)] = _united(block.items, resolver) if self.tier.commutes else [_Group(i, resolver) for i in block.items]
+            found = self._groups[id(block)] = (
+                _united(block.items, resolver) if self.tier.commutes else [_Group(i, resolver) for i in block.items]
+            )
         return found
 
     def isolations(self, resolver: Resolver, where: str | None) -> list[tuple[Pair, Pair]]:
@@ -248,14 +252,21 @@ class Evaluator:
                 found = (slot,)
             else:
                 persona, used = seen.personas[0], self.wide_used
-                labels = tuple([
-                    value.get(key) if value is not None else None
-                    for scope, keys in used.keys.items()
-                    for value in (persona.attributes.get(scope),)
-                    for key in keys
-                ])
+                labels = tuple(
+                    [
+                        value.get(key) if value is not None else None
+                        for scope, keys in used.keys.items()
+                        for value in (persona.attributes.get(scope),)
+                        for key in keys
+                    ]
+                )
                 ports = persona.ports if used.ports else ()
-                found = (labels, ports, persona.addresses if used.addresses else None, persona.namespace if persona.namespace in used.namespaces else None)
+                found = (
+                    labels,
+                    ports,
+                    persona.addresses if used.addresses else None,
+                    persona.namespace if persona.namespace in used.namespaces else None,
+                )
             self._signatures[slot] = found
         return found
 
@@ -279,7 +290,9 @@ class Evaluator:
                 for block in (*table.homes.get(where, ()), *table.wide):
                     matched = [g for g in table.groups(block, self.resolver) if g.fixed[1] >> slot & 1]
                     if matched:
-                        ranks.setdefault(block.rank, {}).setdefault(() if tier.commutes else block.key, []).extend(matched)
+                        ranks.setdefault(block.rank, {}).setdefault(() if tier.commutes else block.key, []).extend(
+                            matched
+                        )
             for rank in sorted(ranks):
                 policies = list(ranks[rank].values())
                 if tier.commutes:
@@ -317,7 +330,13 @@ class _State:
     def split(self, mask: int) -> _State:
         """A copy for some of the atoms; this one keeps the rest."""
         other = _State(mask, self.undecided)
-        other.allow, other.deny, other.passed, other.plain, other.exact = self.allow, self.deny, self.passed, self.plain, self.exact
+        other.allow, other.deny, other.passed, other.plain, other.exact = (
+            self.allow,
+            self.deny,
+            self.passed,
+            self.plain,
+            self.exact,
+        )
         other.limits = None if self.limits is None else dict(self.limits)
         self.mask &= ~mask
         return other
@@ -459,7 +478,8 @@ def meet(left: list[Cell], right: list[Cell]) -> list[Cell]:
             if mask:
                 open_ = a.open & b.open
                 maybe = (a.open | a.maybe) & (b.open | b.maybe) & ~open_
-                limits = tuple((l7, bits & (open_ | maybe)) for l7, bits in a.limits + b.limits if bits & (open_ | maybe))
+                limits = tuple(
+                    (l7, bits & (open_ | maybe)) for l7, bits in a.limits + b.limits if bits & (open_ | maybe)
+                )
                 out.append(Cell(mask, open_, maybe, limits))
     return _merged(out)
-

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.policies.model import Checkpoint, Origin, Policy, Rule, Section, Tier, Vocabulary
+from bot.policies.model import Checkpoint, Isolation, Origin, Policy, Rule, Section, Tier, Vocabulary, home
 from bot.policies.traffic import Traffic
 from bot.reachability.slots import Slot, judge
 
 if TYPE_CHECKING:
     from bot.policies.l7 import L7, Request
 
+Placed = tuple[int, Policy, Section]
 OPEN, POSSIBLE, CLOSED = "open", "possible", "closed"
 
 
@@ -55,10 +56,22 @@ class Walk:
     def __init__(self, checkpoints: Sequence[Checkpoint], policies: Sequence[Policy], vocabulary: Vocabulary) -> None:
         self.checkpoints = checkpoints
         self.vocabulary = vocabulary
-        self._sections: dict[tuple[str, str], list[tuple[Policy, Section]]] = {}
-        for policy in policies:
+        subjects = {checkpoint.name: checkpoint.subject for checkpoint in checkpoints}
+        self._sections: dict[tuple[str, str], dict[str | None, list[Placed]]] = {}
+        for order, policy in enumerate(policies):
             for section in policy.sections:
-                self._sections.setdefault((section.checkpoint, section.tier), []).append((policy, section))
+                where = _home(section, subjects.get(section.checkpoint, "neither"))
+                homes = self._sections.setdefault((section.checkpoint, section.tier), {})
+                homes.setdefault(where, []).append((order, policy, section))
+
+    def _near(
+        self, checkpoint: Checkpoint, tier: Tier, source: Slot, destination: Slot
+    ) -> list[tuple[Policy, Section]]:
+        """The sections of a tier, in order, but for those about pods of other namespaces."""
+        homes = self._sections.get((checkpoint.name, tier.name), {})
+        spaces = {p.namespace for p in (destination if checkpoint.subject == "destination" else source).personas}
+        found = [placed for where in (None, *spaces) for placed in homes.get(where, ())]
+        return [(policy, section) for _, policy, section in sorted(found, key=lambda placed: placed[0])]
 
     def steps(self, source: Slot, destination: Slot, probe: Probe) -> tuple[Step, ...]:
         """Every checkpoint's decision, in the order a packet meets them."""
@@ -67,7 +80,7 @@ class Walk:
     def _step(self, checkpoint: Checkpoint, source: Slot, destination: Slot, probe: Probe) -> Step:
         state = _Progress()
         for tier in checkpoint.tiers:
-            sections = self._sections.get((checkpoint.name, tier.name), [])
+            sections = self._near(checkpoint, tier, source, destination)
             for rank in sorted({section.rank for _, section in sections}):
                 if not state.undecided:
                     break
@@ -91,7 +104,13 @@ class Walk:
         return sure_from and sure_to, may_to
 
     def _together(
-        self, state: _Progress, tier: Tier, alike: list[tuple[Policy, Section]], source: Slot, destination: Slot, probe: Probe
+        self,
+        state: _Progress,
+        tier: Tier,
+        alike: list[tuple[Policy, Section]],
+        source: Slot,
+        destination: Slot,
+        probe: Probe,
     ) -> None:
         """All rules of the rank at once. An allow with L7 rules lets a request through only if it, or another one, allows it."""
         found = [
@@ -103,7 +122,9 @@ class Walk:
         ]
         if not found:
             return
-        limited = [(reason, reason.rule.l7) for reason, _ in found if reason.rule is not None and reason.rule.l7 is not None]
+        limited = [
+            (reason, reason.rule.l7) for reason, _ in found if reason.rule is not None and reason.rule.l7 is not None
+        ]
         if limited and not self._lifted(found, limited[0][1]):
             passing = [reason for reason, l7 in limited if probe.request is None or l7.matches(probe.request)]
             (state.allow if passing else state.deny).extend(passing or [reason for reason, _ in limited])
@@ -121,7 +142,13 @@ class Walk:
         return any(rule.exact for rule in plain) if l7.kind == "dns" else bool(plain)
 
     def _each(
-        self, state: _Progress, tier: Tier, alike: list[tuple[Policy, Section]], source: Slot, destination: Slot, probe: Probe
+        self,
+        state: _Progress,
+        tier: Tier,
+        alike: list[tuple[Policy, Section]],
+        source: Slot,
+        destination: Slot,
+        probe: Probe,
     ) -> None:
         """First match in each policy; policies of one rank may each come first."""
         decided = False
@@ -141,7 +168,9 @@ class Walk:
         if decided:
             state.undecided = False
 
-    def _close(self, state: _Progress, tier: Tier, sections: list[tuple[Policy, Section]], source: Slot, destination: Slot) -> None:
+    def _close(
+        self, state: _Progress, tier: Tier, sections: list[tuple[Policy, Section]], source: Slot, destination: Slot
+    ) -> None:
         if state.undecided and tier.end != "pass":
             by: list[tuple[Policy, Origin]] = []
             surely = False
@@ -153,10 +182,21 @@ class Walk:
                         by.append((policy, isolation.origin))
                         surely = surely or (sure_from and sure_to)
             if by:
-                (state.deny if tier.end == "deny" else state.allow).append(Reason(tier.end, tier, isolated_by=tuple(by), sure=surely))
+                (state.deny if tier.end == "deny" else state.allow).append(
+                    Reason(tier.end, tier, isolated_by=tuple(by), sure=surely)
+                )
                 state.undecided = not surely
         state.undecided = state.undecided or state.passed
         state.passed = False
+
+
+def _home(section: Section, subject: str) -> str | None:
+    """The one namespace that a section's subjects are in, where its expressions say so."""
+    if subject == "neither":
+        return None
+    ends: list[Rule | Isolation] = [*section.rules, *section.isolates]
+    found = {home(end.destination if subject == "destination" else end.source) for end in ends}
+    return found.pop() if len(found) == 1 else None
 
 
 class _Progress:

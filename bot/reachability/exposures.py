@@ -35,7 +35,16 @@ if TYPE_CHECKING:
 Identity = tuple[str, ...]
 CHECKPOINT = Checkpoint("exposure", "source", (Tier("backends", "backends of the exposure", "deny", commutes=True),))
 PROTOCOL_NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
-CONTROLLERS = {"ingress-nginx", "traefik", "haproxy-ingress", "kubernetes-ingress", "contour", "emissary-ingress", "kong", "envoy-gateway"}
+CONTROLLERS = {
+    "ingress-nginx",
+    "traefik",
+    "haproxy-ingress",
+    "kubernetes-ingress",
+    "contour",
+    "emissary-ingress",
+    "kong",
+    "envoy-gateway",
+}
 
 
 class ExposedRow(NamedTuple):
@@ -54,7 +63,9 @@ class Exposed(NamedTuple):
     head: tuple[Policy, ...]
 
 
-def expose(base: Snapshot, head: Snapshot, port_numbers: Mapping[tuple[str, int], Sequence[int]], internet: Intervals) -> Exposed:
+def expose(
+    base: Snapshot, head: Snapshot, port_numbers: Mapping[tuple[str, int], Sequence[int]], internet: Intervals
+) -> Exposed:
     """`internet`: the addresses that no CIDR of a policy mentions; `port_numbers`: what container port names resolve to."""
     from bot.manifests.exposures import exposures
 
@@ -65,7 +76,10 @@ def expose(base: Snapshot, head: Snapshot, port_numbers: Mapping[tuple[str, int]
             identity = ("exposure", exposure.namespace, exposure.kind, exposure.name)
             known = sides[0].get(identity) if sides else None
             same = known is not None and known[0].backends == exposure.backends and known[0].object is exposure.object
-            found[identity] = (exposure, known[1] if same and known is not None else _policy(identity, exposure, port_numbers))
+            found[identity] = (
+                exposure,
+                known[1] if same and known is not None else _policy(identity, exposure, port_numbers),
+            )
         sides.append(found)
     rows = tuple(
         ExposedRow(
@@ -86,15 +100,26 @@ def _policy(identity: Identity, exposure: Exposure, port_numbers: Mapping[tuple[
         for target, number in _targets(backend, port_numbers):
             rules.append(Rule("allow", here, target, ports(PROTOCOL_NUMBERS[backend.protocol], number, number), origin))
     section = Section("exposure", "backends", (), tuple(rules), (Isolation(here, EVERYTHING, origin),))
-    return Policy((exposure.kind, exposure.namespace, exposure.name), f"{exposure.kind} {exposure.namespace}/{exposure.name}", exposure.object, (section,))
+    return Policy(
+        (exposure.kind, exposure.namespace, exposure.name),
+        f"{exposure.kind} {exposure.namespace}/{exposure.name}",
+        exposure.object,
+        (section,),
+    )
 
 
 def _targets(backend: Backend, port_numbers: Mapping[tuple[str, int], Sequence[int]]) -> list[tuple[Expr, int]]:
     if backend.addresses:
-        reached: Expr = InAddresses(tuple(sorted(pair for a in backend.addresses for pair in address_line.parse_cidr(a))))
+        reached: Expr = InAddresses(
+            tuple(sorted(pair for a in backend.addresses for pair in address_line.parse_cidr(a)))
+        )
     else:
         labels: list[Expr] = [Label("pod", key, "in", (value,)) for key, value in sorted(backend.selector.items())]
-        reached = conjunction([InNamespace(backend.namespace), *labels]) if labels else conjunction([PODS, InNamespace(backend.namespace)])
+        reached = (
+            conjunction([InNamespace(backend.namespace), *labels])
+            if labels
+            else conjunction([PODS, InNamespace(backend.namespace)])
+        )
     if isinstance(backend.port, int):
         return [(reached, backend.port)]
     protocol = PROTOCOL_NUMBERS[backend.protocol]

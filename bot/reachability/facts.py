@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from bot.policies import addresses as address_line
 from bot.policies import intervals
 from bot.reachability.change import EndpointFacts
-from bot.reachability.endpoints import Row, Universe
+from bot.reachability.endpoints import Identity, Row, Universe
 
 if TYPE_CHECKING:
-    from bot.manifests.snapshot import Snapshot
+    from bot.manifests.snapshot import Snapshot, Workload
 
 _LONGEST = 4
 
@@ -26,7 +26,7 @@ class Names:
             if row.kind in ("workload", "exposure"):
                 kinds.setdefault((row.kind, row.identity[1], row.identity[-1]), set()).add(row.identity[2])
         self._shared = {key for key, found in kinds.items() if len(found) > 1}
-        self._workloads: dict[tuple[str, str, str], tuple[str, int, tuple[tuple[str, str], ...], bool]] | None = None
+        self._workloads: dict[Identity, tuple[Workload, Snapshot]] | None = None
         self._ids: dict[int, str] = {}
 
     def id(self, bit: int) -> str:
@@ -43,7 +43,9 @@ class Names:
     def _id(self, row: Row) -> str:
         if row.kind in ("workload", "exposure"):
             _, namespace, kind, name = row.identity
-            text = f"{namespace}/{kind}/{name}" if (row.kind, namespace, name) in self._shared else f"{namespace}/{name}"
+            text = (
+                f"{namespace}/{kind}/{name}" if (row.kind, namespace, name) in self._shared else f"{namespace}/{name}"
+            )
             return text if row.kind == "workload" else f"ingress:{text}"
         if row.kind == "addresses":
             return self._address_id(self._ranges(row))
@@ -87,9 +89,15 @@ class Names:
         text = self.id(bit)
         if row.kind == "workload":
             _, namespace, kind, name = row.identity
-            file, line, labels, host = self._where(row)
-            note = "on the host network: its node's traffic, which no policy for pods sees" if host else ""
-            return EndpointFacts(text, "workload", kind, namespace, name, labels, (), (), file, line, side, note)
+            workload, snapshot = self._workload(row)
+            file, lines = snapshot.location(workload.object)
+            labels = tuple(sorted(workload.labels.items()))
+            note = (
+                "on the host network: its node's traffic, which no policy for pods sees"
+                if workload.host_network
+                else ""
+            )
+            return EndpointFacts(text, "workload", kind, namespace, name, labels, (), (), file, lines[0], side, note)
         if row.kind == "hypothetical":
             labels, namespace, namespace_labels = hypothetical_parts(row)
             return EndpointFacts(text, "hypothetical", "", namespace, "", labels, namespace_labels, side=side)
@@ -100,15 +108,14 @@ class Names:
             return EndpointFacts(text, "exposure", kind, namespace, name, side=side)
         return EndpointFacts(text, row.kind, name=row.identity[1], side=side)
 
-    def _where(self, row: Row) -> tuple[str, int, tuple[tuple[str, str], ...], bool]:
+    def _workload(self, row: Row) -> tuple[Workload, Snapshot]:
         if self._workloads is None:
-            self._workloads = {}
-            for snapshot in self.snapshots:
-                for workload in snapshot.workloads:
-                    file, lines = snapshot.location(workload.object)
-                    labels = tuple(sorted(workload.labels.items()))
-                    self._workloads[(workload.namespace, workload.kind, workload.name)] = (file, lines[0], labels, workload.host_network)
-        return self._workloads[(row.identity[1], row.identity[2], row.identity[3])]
+            self._workloads = {
+                ("workload", workload.namespace, workload.kind, workload.name): (workload, snapshot)
+                for snapshot in self.snapshots
+                for workload in snapshot.workloads
+            }
+        return self._workloads[row.identity]
 
 
 def hypothetical_parts(row: Row) -> tuple[tuple[tuple[str, str], ...], str, tuple[tuple[str, str], ...]]:
@@ -119,7 +126,9 @@ def hypothetical_parts(row: Row) -> tuple[tuple[tuple[str, str], ...], str, tupl
     return tuple(pairs[at + 1 :]), namespace, tuple(pairs[:at])
 
 
-def hypothetical_words(labels: tuple[tuple[str, str], ...], namespace: str, namespace_labels: tuple[tuple[str, str], ...]) -> str:
+def hypothetical_words(
+    labels: tuple[tuple[str, str], ...], namespace: str, namespace_labels: tuple[tuple[str, str], ...]
+) -> str:
     """A pod that is not in Git, in words: `a pod {app: web} in a namespace {env: production}`."""
     pod = f"a pod {_braces(labels)}" if labels else "any other pod"
     if namespace:

@@ -117,10 +117,18 @@ class _Search:
         self._wide: tuple[dict[Expr, None], dict[Expr, None]] = ({}, {})
         self._subjects: dict[str, None] = {}
         self.free = lowered.vocabulary.free_ports
+        self._memo: dict[tuple[int, bool], tuple[Expr, list[_Wanted] | None]] = {}
         self._by_namespace: dict[str, list[Workload]] | None = None
         self._seen: dict[tuple[str, ...], set[tuple[str | None, ...]]] = {}
-        ordered = {tier.name for c in (*lowered.base.checkpoints, *lowered.head.checkpoints) for tier in c.tiers if not tier.commutes}
-        self.has_ordered = any(s.tier in ordered for p in (*lowered.base.policies, *lowered.head.policies) for s in p.sections)
+        ordered = {
+            tier.name
+            for c in (*lowered.base.checkpoints, *lowered.head.checkpoints)
+            for tier in c.tiers
+            if not tier.commutes
+        }
+        self.has_ordered = any(
+            s.tier in ordered for p in (*lowered.base.policies, *lowered.head.policies) for s in p.sections
+        )
         self._index({id(p): p for p in (*lowered.base.policies, *lowered.head.policies)}.values())
 
     def _index(self, policies: Iterable[Policy]) -> None:
@@ -165,7 +173,13 @@ class _Search:
         found = list(dict.fromkeys(wanted))
         if self.has_ordered and home(expr) is None:
             spaces = [name for name in self._subjects if self._exists(name)]
-            found += [m for w in wanted for name in spaces[:PER_SELECTOR] for m in (self._merge(w, _Wanted(name)),) if m is not None]
+            found += [
+                m
+                for w in wanted
+                for name in spaces[:PER_SELECTOR]
+                for m in (self._merge(w, _Wanted(name)),)
+                if m is not None
+            ]
         if not alone:
             found = self._with_partners(found, role)
         found = [w for w in found if self._possible(w)]
@@ -245,6 +259,12 @@ class _Search:
 
     def _alternatives(self, expr: Expr, positive: bool = True) -> list[_Wanted] | None:
         """Partial pods, each of which matches (or, negated, does not); None when there are too many."""
+        at = (id(expr), positive)
+        if at not in self._memo:
+            self._memo[at] = (expr, self._work_out(expr, positive))
+        return self._memo[at][1]
+
+    def _work_out(self, expr: Expr, positive: bool) -> list[_Wanted] | None:
         if isinstance(expr, Not):
             return self._alternatives(expr.inner, not positive)
         if isinstance(expr, Maybe):

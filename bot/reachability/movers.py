@@ -54,7 +54,9 @@ def _personas(world: World, slots: tuple[int, ...]) -> list[Persona]:
 
 
 def _own(persona: Persona) -> object:
-    rest = tuple(sorted((scope, tuple(sorted(v.items()))) for scope, v in persona.attributes.items() if scope != "namespace"))
+    rest = tuple(
+        sorted((scope, tuple(sorted(v.items()))) for scope, v in persona.attributes.items() if scope != "namespace")
+    )
     return (persona.kind, rest, persona.ports, persona.addresses)
 
 

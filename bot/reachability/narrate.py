@@ -39,12 +39,14 @@ class Narrator:
         """One row. `too_many`: that many changed objects touch it, so that no smallest set of causes was looked for."""
         universe, traffic = self.world.universe, self.world.atoms.traffic
         before, after = profile.before | profile.before_maybe, profile.after | profile.after_maybe
-        kind = _kind(profile)
+        kind = kind_of(profile)
         shown = universe.hypothetical
         paths = sources.bit_count() * destinations.bit_count()
         known = (sources & ~shown).bit_count() * (destinations & ~shown).bit_count()
         witness = self._witness(sources, destinations, profile)
-        causes = tuple(self._cause(key, sources, destinations, before ^ after or profile.before ^ profile.after) for key in keys)
+        causes = tuple(
+            self._cause(key, sources, destinations, before ^ after or profile.before ^ profile.after) for key in keys
+        )
         if too_many:
             causes = (Cause(f"{too_many} changed objects", "", "changed", "head", "", (0, 0)),)
         return Change(
@@ -67,7 +69,16 @@ class Narrator:
     @staticmethod
     def order(change: Change) -> tuple[object, ...]:
         """Most dangerous first; rows about ends that are new or gone after those between ends that stay."""
-        return (bool(change.endpoint), _SEVERITIES[change.severity], change.change, -change.paths, change.sources, change.destinations, change.after, change.before)
+        return (
+            bool(change.endpoint),
+            _SEVERITIES[change.severity],
+            change.change,
+            -change.paths,
+            change.sources,
+            change.destinations,
+            change.after,
+            change.before,
+        )
 
     def changed_objects(self) -> tuple[PolicyText, ...]:
         """The objects named as causes so far, both sides of each."""
@@ -118,7 +129,9 @@ class Narrator:
         for here, there, head in ((new, old, True), (old, new, False)):
             if here is None:
                 continue
-            known = {_said(rule) for section in there.sections for rule in section.rules} if there is not None else set()
+            known = (
+                {_said(rule) for section in there.sections for rule in section.rules} if there is not None else set()
+            )
             rules = {
                 rule.origin.path: rule.origin
                 for section in here.sections
@@ -202,8 +215,12 @@ class Narrator:
         return min(indices(among), key=lambda bit: (_KINDS.get(universe.rows[bit].kind, 3), self.names.id(bit)))
 
     def _point(self, profile: Profile, destination: Row) -> int:
-        gained = profile.after & ~profile.before or (profile.after | profile.after_maybe) & ~(profile.before | profile.before_maybe)
-        lost = profile.before & ~profile.after or (profile.before | profile.before_maybe) & ~(profile.after | profile.after_maybe)
+        gained = profile.after & ~profile.before or (profile.after | profile.after_maybe) & ~(
+            profile.before | profile.before_maybe
+        )
+        lost = profile.before & ~profile.after or (profile.before | profile.before_maybe) & ~(
+            profile.after | profile.after_maybe
+        )
         traffic = self.world.atoms.traffic(gained or lost or profile.after_maybe | profile.before_maybe)
         for point in [*self._declared(destination), TCP << 16 | 443]:
             if any(box.first <= point <= box.last for box in traffic):
@@ -222,7 +239,8 @@ class Narrator:
         return sorted(set(self._ports.get((row.identity[1], row.identity[2], row.identity[3]), [])))
 
 
-def _kind(profile: Profile) -> str:
+def kind_of(profile: Profile) -> str:
+    """opened, closed, widened (also: more and less at once) or narrowed."""
     before, after = profile.before | profile.before_maybe, profile.after | profile.after_maybe
     if not before:
         return "opened"

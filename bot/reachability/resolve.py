@@ -8,7 +8,6 @@ from bot.policies.model import (
     And,
     Everything,
     Expr,
-    HasPort,
     InAddresses,
     InNamespace,
     Is,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.policies import addresses as address_line
 from bot.policies import intervals
 from bot.policies.model import Checkpoint, Lowered, Policy
-from bot.policies.traffic import Atoms, Traffic
+from bot.policies.traffic import Atoms
 from bot.reachability import exposures
 from bot.reachability.endpoints import Hypothetical, Row, Universe, build
 from bot.reachability.evaluate import Cell, Evaluator, Table, meet
@@ -31,10 +31,10 @@ class World:
         head: Snapshot,
         lowered: Lowered,
         hypothetical: Sequence[Hypothetical] = (),
-        questions: Sequence[Traffic] = (),
+        cuts: Sequence[intervals.Intervals] = (),
         family: int = 0,
     ) -> None:
-        """`questions`: traffic that must not be cut across an atom's edge; `family` as in `endpoints.build`."""
+        """`cuts`: address sets to tell apart beside those of policies; `family` as in `endpoints.build`."""
         vocabulary = lowered.vocabulary
         self.lowered = lowered
         self.snapshots = (base, head)
@@ -43,12 +43,13 @@ class World:
         internet = intervals.subtract(address_line.ALL, intervals.normal(mentioned)) or address_line.ALL
         self.exposed = exposures.expose(base, head, vocabulary.port_numbers, internet)
         used.policies(self.exposed.base + self.exposed.head)
+        used.addresses.update(dict.fromkeys(cuts))
         self.common, self.only_base, self.only_head = _split(
             lowered.base.policies + self.exposed.base, lowered.head.policies + self.exposed.head
         )
         self.universe: Universe = build(base, head, used, vocabulary, hypothetical, self.exposed.rows, family)
         self.resolver = Resolver(self.universe, vocabulary)
-        self.atoms = Atoms(vocabulary.universe, [*used.traffic, *questions])
+        self.atoms = Atoms(vocabulary.universe, used.traffic)
         self.evaluator = Evaluator(self.universe, self.resolver, self.atoms)
         shown = (exposures.CHECKPOINT,) if self.exposed.rows else ()
         self.checkpoints: tuple[tuple[Checkpoint, ...], tuple[Checkpoint, ...]] = (
@@ -96,7 +97,7 @@ class World:
         if key is None:
             key = self.key(slot, axis, head)
         out: list[Cell] | None = None
-        for checkpoint, own in zip(self.checkpoints[head], key):
+        for checkpoint, own in zip(self.checkpoints[head], key, strict=False):
             cells = self.evaluator.row(self.stack(checkpoint, axis, head), slot, own)  # type: ignore[arg-type]
             out = cells if out is None else meet(out, cells)
         if out is None:
