@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 
-
 class Git:
     """A Git repository in a folder, written to the way a person does."""
 
@@ -27,7 +26,11 @@ class Git:
             "LC_ALL": "C",
         }
         for role in ("AUTHOR", "COMMITTER"):
-            environment |= {f"GIT_{role}_NAME": "a", f"GIT_{role}_EMAIL": "a@example.org", f"GIT_{role}_DATE": "1700000000 +0000"}
+            environment |= {
+                f"GIT_{role}_NAME": "a",
+                f"GIT_{role}_EMAIL": "a@example.org",
+                f"GIT_{role}_DATE": "1700000000 +0000",
+            }
         done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, env=environment)
         assert not check or done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().strip()

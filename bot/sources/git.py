@@ -200,21 +200,24 @@ def _working_tree(git: Repository, limits: Limits) -> _Point:
     if os.path.exists(git.index):
         with open(git.index, "rb") as index, open(git.scratch_index, "wb") as copy:
             copy.write(index.read())
-    patterns = [f":(top,glob)**/*{suffix}" for suffix in SUFFIXES]
     what = "list what changed in the working tree"
-    asked = ("ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard", "--", *patterns)
-    names = sorted(set(git.output(what, *asked, at=git.top, index=True).split(b"\0")[:-1]))
+    asked = ("ls-files", "-t", "-z", "--modified", "--deleted", "--others", "--exclude-standard")
     unread = []
     staged = []
-    for name in names:
+    for entry in sorted(set(git.output(what, *asked, at=git.top, index=True).split(b"\0")[:-1])):
+        untracked, name = entry.startswith(b"?"), entry[2:]
+        chosen = name.endswith(_ENDINGS)
         try:
             status = os.lstat(os.path.join(os.fsencode(git.top), name))
         except OSError:
             staged.append(name)
             continue
+        linked = stat.S_ISLNK(status.st_mode)
         if stat.S_ISREG(status.st_mode) and status.st_size > limits.file_bytes:
-            unread.append(Unread(name.decode("utf-8", "backslashreplace"), None, _too_large(limits)))
-        elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            if chosen:
+                unread.append(Unread(name.decode("utf-8", "backslashreplace"), None, _too_large(limits)))
+        # Of the untracked ones only what is read; links on the way to it count.
+        elif linked or (stat.S_ISREG(status.st_mode) and (chosen or not untracked)):
             staged.append(name)
     if staged:
         requests = b"".join(name + b"\0" for name in staged)

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from bot.errors import GitError
@@ -112,10 +112,8 @@ class Repository:
 
     def failure(self, what: str, complaint: str) -> GitError:
         """What to tell when git refuses: a git that is too old is named as such, whatever it complained of."""
-        version = self.attempt("version")[1].decode("ascii", "replace").strip()
-        numbers = re.match(r"git version (\d+)\.(\d+)", version)
-        if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
-            return GitError(f"{version or 'this git'} is too old: netreach needs git {OLDEST[0]}.{OLDEST[1]} or newer")
+        if outdated := self._outdated():
+            return outdated
         if "dubious ownership" in complaint:
             place = os.path.realpath(self.path)
             return GitError(
@@ -124,6 +122,17 @@ class Repository:
         return GitError(
             f"git could not {what}: {complaint.removeprefix('fatal: ').removeprefix('error: ') or 'it said nothing'}"
         )
+
+    def _outdated(self) -> GitError | None:
+        version = self.attempt("version")[1].decode("ascii", "replace").strip()
+        numbers = re.match(r"git version (\d+)\.(\d+)", version)
+        if numbers is not None and (int(numbers[1]), int(numbers[2])) >= OLDEST:
+            return None
+        return GitError(f"{version or 'this git'} is too old: netreach needs git {OLDEST[0]}.{OLDEST[1]} or newer")
+
+    def _ended(self) -> GitError:
+        """What to tell when the process that reads objects is gone, as it is where it would have to fetch one."""
+        return self._outdated() or self.missing("an object")
 
     def missing(self, what: str) -> GitError:
         """What to tell when an object is not there."""
@@ -157,7 +166,7 @@ class Repository:
                 size = int(header[2])
                 data = session.stdout.read(size + 1)
                 if len(data) != size + 1:
-                    raise self.failure(f"read object {name}", "it ended early; git fsck tells more")
+                    raise self._ended()
                 self._blobs[name] = data[:-1]
         return self._blobs
 
@@ -170,7 +179,7 @@ class Repository:
             for _ in batch:
                 line = session.stdout.readline()
                 if not line.endswith(b"\n"):
-                    raise self.failure("read the object database", "it ended early; git fsck tells more")
+                    raise self._ended()
                 yield [] if line.endswith((b" missing\n", b" ambiguous\n")) else line.decode("ascii", "replace").split()
 
     def _send(self, requests: Iterable[bytes]) -> subprocess.Popen[bytes]:
@@ -192,7 +201,7 @@ class Repository:
             session.stdin.write(b"".join(requests) + b"flush\n")
             session.stdin.flush()
         except OSError:
-            raise self.failure("read the object database", "it ended early; git fsck tells more") from None
+            raise self._ended() from None
         return session
 
     def listing(self, tree: str, limit: int) -> tuple[list[bytes], bool]:
@@ -222,10 +231,11 @@ class Repository:
     def close(self) -> None:
         """End the process that reads objects."""
         if self._session is not None:
-            # Not to wait for what it would still print.
-            self._session.kill()
-            with self._session:
-                pass
+            self._session.kill()  # not to wait for what it would still print
+            for stream in (self._session.stdin, self._session.stdout):
+                with suppress(OSError):
+                    stream.close()  # type: ignore[union-attr]
+            self._session.wait()
 
 
 @contextmanager
