@@ -7,10 +7,11 @@ without such a policy. Semantics, and what is not simulated: docs/kyverno.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bot.manifests.kyverno.lifecycle import GeneratedChange, compare_generated
+from bot.manifests.kyverno.lifecycle import compare_generated
 from bot.manifests.kyverno.model import (
+    POLICY_KINDS,
     Generated,
     GeneratedObject,
     GenerationNote,
@@ -19,13 +20,17 @@ from bot.manifests.kyverno.model import (
     resource_of,
 )
 
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Snapshot
+
 __all__ = [
     "Generated",
-    "GeneratedChange",
     "GeneratedObject",
     "GenerationNote",
     "Rule",
     "RuleOrigin",
+    "apply",
+    "apply_change",
     "compare_generated",
     "generate",
 ]
@@ -46,3 +51,31 @@ def generate(
         implied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         resources.append(resource_of(implied, implied=True))
     return simulate(resources)
+
+
+def apply(snapshot: Snapshot) -> Generated:
+    """What Kyverno creates for one side; origins hold the snapshot's policy Objects, notes their file and lines."""
+    if not _has_policies(snapshot):
+        return Generated()
+    from bot.manifests.kyverno.snapshots import simulate_snapshot, wanted_kinds
+
+    return simulate_snapshot(snapshot, wanted_kinds(snapshot))
+
+
+def apply_change(base: Snapshot, head: Snapshot) -> tuple[Generated, Generated]:
+    """What Kyverno has created on base, and what the cluster holds of it after the change (see compare_generated)."""
+    if not (_has_policies(base) or _has_policies(head)):
+        return Generated(), Generated()
+    from bot.manifests.kyverno.snapshots import located, simulate_snapshot, wanted_kinds
+
+    wanted = wanted_kinds(base, head)
+    before = simulate_snapshot(base, wanted)
+    after = compare_generated(before, simulate_snapshot(head, wanted))
+    notes = tuple(note if note.file else located(note, head, base) for note in after.notes)
+    return before, after._replace(notes=notes)
+
+
+def _has_policies(snapshot: Snapshot) -> bool:
+    return any(
+        policy.api_version.partition("/")[0].endswith("kyverno.io") for policy in snapshot.by_kind(*POLICY_KINDS)
+    )

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bot.manifests.kinds import CLUSTER_SCOPED
 from bot.manifests.kyverno.context import admission_data
 from bot.manifests.kyverno.match import OPERATION, selector_matches
 from bot.manifests.kyverno.model import (
-    CLUSTER_SCOPED,
     Budget,
     GeneratedObject,
     Resource,
@@ -21,19 +21,20 @@ from bot.manifests.kyverno.model import (
     RuleOrigin,
     Unresolved,
     Unsimulated,
+    few,
     items,
     mapping,
     strings,
     text_of,
     walk_strings,
 )
-from bot.manifests.kyverno.simulation import RULE_BUDGET, Side, finished
+from bot.manifests.kyverno.rules import finished
+from bot.manifests.kyverno.side import MATCH_COST, RULE_BUDGET, Side
 
 if TYPE_CHECKING:
     from bot.manifests.kyverno.cel_engine import Expressions
 
 _NETWORK = re.compile(r"networkpolic|networkset|cidrgroup", re.IGNORECASE)
-_MATCH_COST = 3
 
 
 def run_generating_policy(side: Side, policy: Resource) -> None:
@@ -58,10 +59,13 @@ def run_generating_policy(side: Side, policy: Resource) -> None:
         for reference in items(mapping(exception.value.get("spec")).get("policyRefs")):
             if mapping(reference).get("name") == policy.name:
                 side.note(origin, f"{exception} exempts from this policy: exceptions are not simulated", network)
+    constraints = mapping(spec.get("matchConstraints"))
+    if unread := [kind for kind in sorted(side.unread_kinds) if may_select(constraints, kind)]:
+        side.note(origin, f"the policy fires for objects that are not read: {few(unread)}", network)
     engine: Expressions | None = None
     for trigger in side.resources:
-        side.spend(_MATCH_COST)
-        if not _constraints_match(mapping(spec.get("matchConstraints")), trigger, side, policy.namespace):
+        side.spend(MATCH_COST)
+        if not _constraints_match(constraints, trigger, side, policy.namespace):
             continue
         budget = Budget(RULE_BUDGET)
         try:
@@ -138,7 +142,7 @@ def _get(side: Side, api_version: str, plural: str, namespace: str, name: str) -
             and (resource.kind in CLUSTER_SCOPED or resource.namespace == namespace)
         ):
             return dict(resource.value)
-    raise Unsimulated(f"{plural} {namespace}/{name} is not in the repository")
+    raise Unsimulated(f"{plural} {namespace}/{name} is not in what was read")
 
 
 def _plural(kind: str) -> str:
@@ -149,6 +153,14 @@ def _plural(kind: str) -> str:
     if name.endswith("s"):
         return name + "es"
     return name[:-1] + "ies" if name.endswith("y") else name + "s"
+
+
+def may_select(constraints: Mapping[str, Any], kind: str) -> bool:
+    """Whether matchConstraints name the kind."""
+    named = {
+        name for rule in items(constraints.get("resourceRules")) for name in strings(mapping(rule).get("resources"))
+    }
+    return bool({"*", "*/*", _plural(kind)} & named)
 
 
 def _constraints_match(constraints: Mapping[str, Any], trigger: Resource, side: Side, policy_namespace: str) -> bool:

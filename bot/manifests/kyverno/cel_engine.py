@@ -104,22 +104,19 @@ class Evaluation:
         self._variables: dict[str, Any] = {}
         self._failed: dict[str, Unresolved | Unsimulated] = {}
         self._context: dict[str, Any] = {name: _Library(name) for name in _LIBRARIES}
-        self._context.update((name, json_to_cel(value)) for name, value in names.items())
+        self._context.update((name, to_cel(value)) for name, value in names.items())
 
     def define(self, name: str, expression: str) -> None:
         """Define `variables.name`; a failure shows when an expression names it."""
         try:
-            value = self._value(expression)
-            Budget(MAX_VALUE).measure(to_plain(value))
-            self._variables[name] = value
+            value = self.evaluate(expression)
+            Budget(MAX_VALUE).measure(value)
+            self._variables[name] = to_cel(value)
         except (Unresolved, Unsimulated) as problem:
             self._failed[name] = problem
 
     def evaluate(self, expression: str) -> Any:
         """The plain value of an expression; raises Unresolved or Unsimulated."""
-        return to_plain(self._value(expression))
-
-    def _value(self, expression: str) -> Any:
         for name in re.findall(r"\bvariables\s*\.\s*(\w+)", expression):
             if name in self._failed:
                 raise self._failed[name]
@@ -128,7 +125,9 @@ class Evaluation:
         variables = celtypes.MapType({celtypes.StringType(k): v for k, v in self._variables.items()})
         try:
             activation = evaluation.Activation(functions=functions)
-            return _Evaluator(tree, activation, self._budget).evaluate({**self._context, "variables": variables})
+            return to_plain(
+                _Evaluator(tree, activation, self._budget).evaluate({**self._context, "variables": variables})
+            )
         except evaluation.CELEvalError as error:
             message = str(error.args[0]) if error.args else ""
             if message.startswith(("no such member", "no such key")):
@@ -160,31 +159,37 @@ class Evaluation:
         plain = [to_plain(argument) for argument in arguments]
         if len(plain) != 4 or not all(isinstance(argument, str) for argument in plain):
             raise Unsimulated("resource.Get takes an apiVersion, a resource, a namespace and a name")
-        return json_to_cel(self._get(*plain))
+        return to_cel(self._get(*plain))
 
 
 def _not_simulated(*arguments: Any) -> Any:
     raise Unsimulated("a CEL library that reads the cluster is not simulated")
 
 
+def to_cel(value: Any) -> Any:
+    """A plain value as CEL has it; raises Unsimulated for one that CEL has not, such as a number beyond 64 bits."""
+    try:
+        return json_to_cel(value)
+    except (ValueError, TypeError, RecursionError):
+        raise Unsimulated("an object has a value that CEL has not") from None
+
+
 def to_plain(value: Any, depth: int = 0) -> Any:
     """A CEL value as JSON has it; raises Unresolved for one that JSON has not."""
     if depth > 64:
         raise Unsimulated("a value is nested deeper than 64 levels")
-    if value is None or isinstance(value, celtypes.BoolType):
-        return None if value is None else bool(value)
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, (celtypes.IntType, celtypes.UintType)):
-        return int(value)
-    if isinstance(value, celtypes.DoubleType):
-        return float(value)
-    if isinstance(value, celtypes.StringType):
-        return str(value)
-    if isinstance(value, celtypes.BytesType):
-        return base64.b64encode(bytes(value)).decode("ascii")
-    if isinstance(value, celtypes.ListType):
+    if isinstance(value, (bool, celtypes.BoolType)):
+        return bool(value)
+    # celpy's operators return plain Python values at times, so the plain types are looked for and not celpy's.
+    for plain in (str, int, float):
+        if isinstance(value, plain):
+            return plain(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, list):
         return [to_plain(entry, depth + 1) for entry in value]
-    if isinstance(value, celtypes.MapType):
+    if isinstance(value, dict) and not isinstance(value, _Library):
         return {str(to_plain(key, depth + 1)): to_plain(entry, depth + 1) for key, entry in value.items()}
+    if value is None:
+        return None
     raise Unresolved("a CEL expression has a value that JSON has not")

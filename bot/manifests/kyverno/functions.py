@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jmespath.functions import Functions, signature
@@ -73,13 +73,13 @@ def _bounded(length: int) -> None:
         raise Unsimulated(f"a function builds a text of more than {MAX_TEXT} characters")
 
 
-class KyvernoFunctions(Functions):  # type: ignore[misc]
+class KyvernoFunctions(Functions):
     """JMESPath's own functions and Kyverno's; `budget` pays for what they build."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
-    def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         if function_name in NOT_SIMULATED:
             raise Unsimulated(f"the function {function_name}() is not simulated")
         result = super().call_function(function_name, resolved_args)

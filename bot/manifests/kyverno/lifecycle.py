@@ -9,29 +9,20 @@ tests (test/conformance/chainsaw/generate).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from bot.manifests.kyverno.model import Generated, GeneratedObject, GenerationNote, Resource, ResourceKey
-
-
-class GeneratedChange(NamedTuple):
-    """The generated objects on both sides of a change."""
-
-    base: tuple[GeneratedObject, ...]
-    head: tuple[GeneratedObject, ...]
-    """What the cluster holds after the change, sorted by key. One with `only_new` is there only for objects created
-    later; one with `kept` is left from base, origin and all."""
-    notes: tuple[GenerationNote, ...]
-    """What `only_new` and `kept` say, one note for each rule and reason; none makes a review incomplete."""
+from bot.manifests.kyverno.model import Generated, GeneratedObject, GenerationNote, Resource, ResourceKey, few
 
 
-def compare_generated(base: Generated, head: Generated) -> GeneratedChange:
-    """The generated objects after the change from `base` to `head`; both must carry their resources."""
+def compare_generated(base: Generated, head: Generated) -> Generated:
+    """Head as a cluster that is built from `base` will hold it; both must carry their resources.
+
+    Its objects are sorted by key. One with `only_new` is there only for objects created after the change; one with
+    `kept` is left from base, origin and all. Notes say why, one for each rule and reason, beside those of `head`.
+    """
     before = {made.key: made for made in base.objects}
-    after = {made.key: made for made in head.objects}
     old = {resource.key: resource for resource in base.resources or ()}
     new = {resource.key: resource for resource in head.resources or ()}
-    result = {key: _arrival(made, before.get(key), base, old, new) for key, made in after.items()}
+    result = {made.key: _arrival(made, before.get(made.key), base, old, new) for made in head.objects}
     for key, made in before.items():
         successor = result.get(key)
         if key in new or (successor is not None and successor.rule.key == made.rule.key):
@@ -40,7 +31,7 @@ def compare_generated(base: Generated, head: Generated) -> GeneratedChange:
         if reason and (successor is None or successor.only_new or not successor.rule.synchronize):
             result[key] = made._replace(kept=reason)
     objects = tuple(result[key] for key in sorted(result))
-    return GeneratedChange(base.objects, objects, _notes(objects))
+    return head._replace(objects=objects, notes=(*head.notes, *_notes(objects)))
 
 
 def _arrival(
@@ -98,17 +89,20 @@ def _retained(
     return ""
 
 
-def _notes(objects: tuple[GeneratedObject, ...]) -> tuple[GenerationNote, ...]:
-    found: dict[tuple[int, str], tuple[GeneratedObject, list[str]]] = {}
+ONLY_NEW = "only what is created later gets it, because generateExisting is false"
+
+
+def _notes(objects: tuple[GeneratedObject, ...]) -> list[GenerationNote]:
+    found: dict[tuple[int, tuple[str | int, ...], str], tuple[GeneratedObject, list[str]]] = {}
     for made in objects:
-        reason = made.kept or ("only objects created later get it: generateExisting is false" if made.only_new else "")
+        reason = made.kept or (ONLY_NEW if made.only_new else "")
         if reason:
-            key = (id(made.rule_origin.policy), f"{made.rule_origin.path} {reason}")
-            found.setdefault(key, (made, []))[1].append(f"{made.key[1]} {made.key[2]}/{made.key[3]}".replace(" /", " "))
-    notes = []
-    for made, names in found.values():
-        reason = made.kept or "only objects created later get it: generateExisting is false"
-        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        origin = made.rule_origin
-        notes.append(GenerationNote(origin.policy, origin.path, f"{', '.join(names[:3])}{rest}: {reason}", False))
-    return tuple(notes)
+            origin = made.rule_origin
+            names = found.setdefault((id(origin.policy), origin.path, reason), (made, []))[1]
+            names.append(
+                f"{made.key[1]} {made.key[2]}/{made.key[3]}" if made.key[2] else f"{made.key[1]} {made.key[3]}"
+            )
+    return [
+        GenerationNote(made.rule_origin.policy, made.rule_origin.path, f"{few(names)}: {reason}", False)
+        for (_, _, reason), (made, names) in found.items()
+    ]

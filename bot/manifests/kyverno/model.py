@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from bot.manifests.kinds import CLUSTER_SCOPED
+
 Path = tuple[str | int, ...]
 ResourceKey = tuple[str, str, str, str]
 """API group, kind, namespace ('' when cluster-scoped), name."""
@@ -13,19 +15,9 @@ ResourceKey = tuple[str, str, str, str]
 RuleKey = tuple[str, str, str, str]
 """Policy kind, policy namespace, policy name, rule name ('' for a GeneratingPolicy, which has one rule)."""
 
-NETWORK_GROUPS = frozenset({"cilium.io", "crd.projectcalico.org", "projectcalico.org", "policy.networking.k8s.io"})
+POLICY_KINDS = ("ClusterPolicy", "Policy", "GeneratingPolicy", "NamespacedGeneratingPolicy")
 
-CLUSTER_SCOPED = frozenset(
-    {
-        "Namespace", "Node", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "StorageClass", "PriorityClass",
-        "IngressClass", "GatewayClass", "CustomResourceDefinition", "APIService", "RuntimeClass", "CSIDriver",
-        "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy",
-        "CiliumClusterwideNetworkPolicy", "CiliumCIDRGroup", "CiliumNode", "GlobalNetworkPolicy", "GlobalNetworkSet",
-        "StagedGlobalNetworkPolicy", "Tier", "HostEndpoint", "IPPool", "ClusterPolicy", "GeneratingPolicy",
-        "ClusterCleanupPolicy", "GlobalContextEntry",
-    }
-)  # fmt: skip
+NETWORK_GROUPS = frozenset({"cilium.io", "crd.projectcalico.org", "projectcalico.org", "policy.networking.k8s.io"})
 
 
 class Unresolved(Exception):
@@ -145,6 +137,9 @@ class GenerationNote(NamedTuple):
     text: str
     incomplete: bool
     """True when an object that decides reachability may be missing or wrong."""
+    file: str = ""
+    lines: tuple[int, int] | None = None
+    """Where the rule stands, once a snapshot has told."""
 
 
 class Generated(NamedTuple):
@@ -155,6 +150,11 @@ class Generated(NamedTuple):
     rules: Mapping[RuleKey, Rule] = {}
     resources: tuple[Resource, ...] | None = None
     """The objects of the side, or None when it has no rule and nobody asked."""
+
+
+def few(names: list[str]) -> str:
+    """The first three of `names`, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -187,8 +187,7 @@ def resource_of(value: Mapping[str, Any], default_namespace: str = "", implied: 
     kind = text_of(value.get("kind"))
     metadata = mapping(value.get("metadata"))
     name = text_of(metadata.get("name")) or text_of(metadata.get("generateName"))
-    cluster_scoped = kind in CLUSTER_SCOPED and not (kind == "ClusterNetworkPolicy" and group == "cilium.io")
-    namespace = "" if cluster_scoped else text_of(metadata.get("namespace")) or default_namespace
+    namespace = "" if kind in CLUSTER_SCOPED else text_of(metadata.get("namespace")) or default_namespace
     labels = string_map(metadata.get("labels"))
     if kind == "Namespace" and not group:
         # Kubernetes puts this label on every namespace, whatever the file says.
@@ -240,12 +239,15 @@ class KindSelector(NamedTuple):
     kind: str
     subresource: str
 
+    def names(self, kind: str) -> bool:
+        """Whether objects of the kind, not of its subresources, may match."""
+        return match_wildcard(self.kind, kind) and match_wildcard(self.subresource, "")
+
     def matches(self, resource: Resource) -> bool:
         return (
-            match_wildcard(self.kind, resource.kind)
+            self.names(resource.kind)
             and match_wildcard(self.group, resource.group)
             and match_wildcard(self.version, resource.version)
-            and match_wildcard(self.subresource, "")
         )
 
 

@@ -52,7 +52,7 @@ def _compile(pattern: str, text: str) -> Any:
     if len(pattern) > MAX_PATTERN or len(text) > MAX_TEXT:
         raise Unsimulated("a regular expression or its text is too long")
     try:
-        import re2
+        import re2  # type: ignore[import-untyped]
     except ImportError:
         raise Unsimulated("regular expressions need google-re2") from None
     options = re2.Options()

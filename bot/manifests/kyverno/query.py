@@ -7,6 +7,7 @@ argument, a projection) takes it up. Importing this module imports jmespath.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from jmespath import exceptions, parser, visitor
@@ -41,17 +42,25 @@ def search(expression: str, data: Any, budget: Budget) -> Any:
         raise Unsimulated(f"an expression is longer than {MAX_EXPRESSION} characters")
     budget.spend(1 + len(expression) // 16)
     try:
-        tree = parser.Parser().parse(expression).parsed
-        return _Interpreter(budget).visit(tree, data)
+        return _Interpreter(budget).visit(_parse(expression), data)
     except _MissingKey as missing:
         raise Unresolved(f"'{_short(expression)}' has no value: there is no key '{_short(str(missing))}'") from None
-    except exceptions.JMESPathError as error:
+    except (exceptions.JMESPathError, PendingDeprecationWarning) as error:
         raise Unresolved(f"'{_short(expression)}' is no valid query: {_short(str(error))}") from None
     except RecursionError:
         raise Unsimulated("an expression is nested too deeply") from None
     except (ArithmeticError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         # jmespath assumes sane literals and slices; Kyverno's own engine reports an error for these as well.
         raise Unresolved(f"'{_short(expression)}' cannot be evaluated: {_short(str(error))}") from None
+
+
+def _parse(expression: str) -> Any:
+    if "`" not in expression:
+        return parser.Parser().parse(expression).parsed
+    with warnings.catch_warnings():
+        # jmespath warns and goes on where a literal is no JSON; Go's parser reports an error.
+        warnings.simplefilter("error", PendingDeprecationWarning)
+        return parser.Parser().parse(expression).parsed
 
 
 def _short(text: str) -> str:
