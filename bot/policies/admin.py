@@ -39,19 +39,21 @@ _LAST_RANK = 1001.0
 
 
 class _Api(NamedTuple):
-    """How one kind is written. `limit`: the most items that its schema takes in a list of rules or peers."""
+    """How one kind is written. `required`: of `pods`; `limit`: the most items of a list of rules or peers."""
 
     spec: frozenset[str]
     actions: Mapping[str, str]
     ports: str
     versions: tuple[str, ...]
     egress: frozenset[str]
+    required: frozenset[str]
     limit: int
 
 
 _INGRESS_PEERS = frozenset({"namespaces", "pods"})
 _EGRESS_PEERS = _INGRESS_PEERS | {"networks", "nodes", "domainNames"}
 _RULES = frozenset({"subject", "ingress", "egress"})
+_NAMESPACED_POD = frozenset({"namespaceSelector", "podSelector"})
 _APIS = {
     "AdminNetworkPolicy": _Api(
         _RULES | {"priority"},
@@ -59,10 +61,17 @@ _APIS = {
         "ports",
         ("v1alpha1",),
         _EGRESS_PEERS,
+        _NAMESPACED_POD,
         100,
     ),
     "BaselineAdminNetworkPolicy": _Api(
-        _RULES, {"Allow": "allow", "Deny": "deny"}, "ports", ("v1alpha1",), _EGRESS_PEERS - {"domainNames"}, 100
+        _RULES,
+        {"Allow": "allow", "Deny": "deny"},
+        "ports",
+        ("v1alpha1",),
+        _EGRESS_PEERS - {"domainNames"},
+        _NAMESPACED_POD,
+        100,
     ),
     "ClusterNetworkPolicy": _Api(
         _RULES | {"tier", "priority"},
@@ -70,11 +79,11 @@ _APIS = {
         "protocols",
         ("v1alpha2", "v1beta1"),
         _EGRESS_PEERS,
+        frozenset({"podSelector"}),
         25,
     ),
 }
 _OBJECT = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
-_NAMESPACED_POD = frozenset({"namespaceSelector", "podSelector"})
 _MISTAKEN = _EGRESS_PEERS | {"namespaceSelector", "podSelector", "ipBlock", "sameLabels", "notSameLabels", "namespaceLabels"}
 _OLD = frozenset({"namespaceSelector", "sameLabels", "notSameLabels", "namespaceLabels", "namespaces"})
 _DOMAIN = re.compile(r"(\*\.)?([A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?\.)+[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?\.?")
@@ -99,7 +108,7 @@ class AdminPolicies:
         if not spec.keys() <= api.spec:
             unknown_fields(spec, api.spec, ("spec",), flaws)
         tier, rank, title = _place(obj, spec, flaws)
-        subject = self._subject(spec.get("subject"), flaws)
+        subject = self._subject(api, spec.get("subject"), flaws)
         sections = []
         for direction in ("egress", "ingress"):
             rules = self._rules(obj, api, spec.get(direction), direction, subject, flaws)
@@ -109,18 +118,18 @@ class AdminPolicies:
             return None
         return Policy(key, title, obj, tuple(sections))
 
-    def _subject(self, value: object, flaws: list[Flaw]) -> Expr:
+    def _subject(self, api: _Api, value: object, flaws: list[Flaw]) -> Expr:
         at: Path = ("spec", "subject")
         fields = {name: inner for name, inner in mapping(value, at, flaws).items() if inner is not None}
         if len(fields) != 1 or not fields.keys() <= _INGRESS_PEERS:
             flaws.append(Flaw(at, "a subject must have exactly one of namespaces and pods"))
             return NOBODY
-        return self._pods(fields, True, at, flaws)
+        return self._pods(api, fields, at, flaws)
 
-    def _pods(self, fields: Mapping[str, object], complete: bool, path: Path, flaws: list[Flaw]) -> Expr:
+    def _pods(self, api: _Api, fields: Mapping[str, object], path: Path, flaws: list[Flaw]) -> Expr:
         """The pods of `{namespaces: selector}` or `{pods: {namespaceSelector, podSelector}}`; host network pods are none.
 
-        `complete`: the schema wants both selectors of `pods`. An absent one matches everything all the same.
+        A selector of `pods` that is absent matches everything, also where the schema requires it.
         """
         selectors = self._terms.selectors
         if "namespaces" in fields:
@@ -134,8 +143,8 @@ class AdminPolicies:
                 flaws.append(Flaw((*at, "namespaces"), _NESTED))
             else:
                 unknown_fields(inner, _NAMESPACED_POD, at, flaws)
-        for name in ("namespaceSelector", "podSelector"):
-            if inner.get(name) is None and (name == "podSelector" or complete):
+        for name in sorted(api.required):
+            if inner.get(name) is None:
                 flaws.append(Flaw(at, f"{name} is required, and absent it is read as the one that matches all", refused=False))
         where = selectors.read(inner.get("namespaceSelector"), "namespace", (*at, "namespaceSelector"), flaws)
         return self._terms.pods(where, selectors.read(inner.get("podSelector"), "pod", (*at, "podSelector"), flaws))
@@ -225,7 +234,7 @@ class AdminPolicies:
             return NOBODY
         ((name, inner),) = fields.items()
         if name in _INGRESS_PEERS:
-            return self._pods(fields, api.ports == "ports", path, flaws)
+            return self._pods(api, fields, path, flaws)
         at = (*path, name)
         if name not in known:
             if name in _MISTAKEN:

@@ -53,6 +53,7 @@ _CHARTS = {
     "aws-vpc-cni": "aws-vpc-cni",
     "flannel": "flannel",
 }
+_INSTALLERS = frozenset({"Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application"})
 _OF_VENDOR = {
     "Cilium": "cilium",
     "Calico": "calico",
@@ -106,10 +107,10 @@ def choose(base: Snapshot, head: Snapshot, name: str | None) -> Choice:
     found, how = _detect(base, head)
     if found is not None:
         return Choice(PROFILES[found], _notes(PROFILES[found], how))
-    vendors = {family(obj.kind, obj.api_version) for side in (base, head) for obj in side.objects.values()}
-    present = sorted(vendor for vendor in vendors if vendor in VENDORS)
+    kinds = {(obj.kind, obj.api_version) for side in (base, head) for obj in side.objects.values()}
+    present = sorted({vendor for vendor in (family(*kind) for kind in kinds) if vendor in VENDORS})
     if len(present) == 1:
-        profile = PROFILES[_OF_VENDOR[str(present[0])]]
+        profile = PROFILES[_OF_VENDOR[present[0]]]
         return Choice(profile, _notes(profile, f"found by {present[0]} policies"))
     return Choice(PROFILES["kubernetes"], (), bool(present))
 
@@ -129,7 +130,7 @@ def _detect(base: Snapshot, head: Snapshot) -> tuple[str | None, str]:
             if name is not None and workload.kind in ("DaemonSet", "Deployment"):
                 found.setdefault(_with_addon(name, workload.object), f"{workload.kind} {workload.namespace}/{workload.name}")
         for obj in side.objects.values():
-            name = _installed(obj)
+            name = _installed(obj) if obj.kind in _INSTALLERS else None
             if name is not None:
                 found.setdefault(name, f"{obj.kind} {obj.name}")
     for name in dict.fromkeys(_CONTROLLERS.values()):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from itertools import chain
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from bot.policies import cni as profiles
 from bot.policies.admin import ADMIN, BASELINE, AdminPolicies
@@ -28,11 +29,7 @@ _TIERS = (
 CHECKPOINTS = (Checkpoint("egress", "source", _TIERS), Checkpoint("ingress", "destination", _TIERS))
 Key = tuple[str, str, str]
 _Lower = Callable[["Object", Key, "list[Flaw]"], "Policy | None"]
-
-
-class _Outcome(NamedTuple):
-    policy: Policy | None
-    problems: tuple[Problem, ...]
+_Outcome = tuple["Policy | None", tuple[Problem, ...]]
 
 
 def lower(
@@ -43,6 +40,19 @@ def lower(
     `cni`: its name, or None to find out from the objects. `pod_cidrs`: where pods get their addresses from, None for outside
     every CIDR, "learn" to find out. Raises UsageError for a CNI that is not known.
     """
+    # The thousands of values made here all stay: letting the collector look at them time and again doubles the work.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _lower_sides(base, head, cni, pod_cidrs)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _lower_sides(
+    base: Snapshot, head: Snapshot, cni: str | None, pod_cidrs: Intervals | None | Literal["learn"]
+) -> Lowered:
     chosen = profiles.choose(base, head, cni)
     workloads = list({id(w): w for w in chain(base.workloads, head.workloads)}.values())
     names = PortNames(workloads)
@@ -101,10 +111,11 @@ class _Lowering:
             done = outcomes.get(id(obj)) or self._by_nodes.get(id(obj))
             if done is None:
                 done = self._lower(obj, key, handler)
-            if done.policy is not None:
-                policies.append(done.policy)
-            if done.problems:
-                problems.extend(done.problems)
+            policy, found = done
+            if policy is not None:
+                policies.append(policy)
+            if found:
+                problems.extend(found)
         return Chain(CHECKPOINTS, tuple(policies)), tuple(problems)
 
     def _handler(self, kind: str, api_version: str) -> _Lower | str | None:
@@ -122,14 +133,11 @@ class _Lowering:
     def _lower(self, obj: Object, key: Key, handler: _Lower | str) -> _Outcome:
         if isinstance(handler, str):
             refused = self._chosen.unanalysed(profiles.family(obj.kind, obj.api_version))
-            outcome = _Outcome(None, (Problem(obj, (), handler, refused),))
+            outcome: _Outcome = (None, (Problem(obj, (), handler, refused),))
         else:
             flaws: list[Flaw] = []
             policy = handler(obj, key, flaws)
-            if not flaws:
-                outcome = _Outcome(policy, ())
-            else:
-                outcome = _Outcome(policy, tuple(Problem(obj, flaw.path, flaw.reason, flaw.refused) for flaw in flaws))
+            outcome = (policy, tuple([Problem(obj, f.path, f.reason, f.refused) for f in flaws]) if flaws else ())
         if self._admin.looked_at_nodes:
             self._admin.looked_at_nodes = False
             self._by_nodes[id(obj)] = outcome

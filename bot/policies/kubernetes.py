@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
 
 TIER = "NetworkPolicy"
+_VERSION = "networking.k8s.io/v1"
 Names = tuple[tuple[str, int], ...]
 _PROTOCOLS: dict[object, int] = {None: TCP, "": TCP, "TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 _OBJECT = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
@@ -37,11 +38,15 @@ class NetworkPolicies:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self._ports: dict[tuple[object, ...], tuple[Traffic, Names]] = {}
+        self._ports: dict[str, tuple[Traffic, Names]] = {}
+        self._types: dict[str, tuple[str, ...]] = {}
 
     def lower(self, obj: Object, key: tuple[str, str, str], flaws: list[Flaw]) -> Policy | None:
         """One object; None where a flaw is such that an API server would refuse it."""
         value = obj.value
+        if obj.api_version != _VERSION:
+            reason = f"{obj.api_version} is read as {_VERSION}, the only version that API servers since 1.16 take"
+            flaws.append(Flaw(("apiVersion",), reason, refused=False))
         if not value.keys() <= _OBJECT:
             unknown_fields(value, _OBJECT, (), flaws)
         spec = value.get("spec")
@@ -56,7 +61,7 @@ class NetworkPolicies:
         egress = self._rules(obj, spec["egress"], "egress", subject, flaws) if "egress" in spec else ()
         declared = spec.get("policyTypes")
         if declared:
-            isolated = _policy_types(declared, flaws)
+            isolated = self._types.get(str(declared)) or self._policy_types(declared, flaws)
             origin = Origin(obj, ("spec", "policyTypes"))
         else:
             # NPDEF: absent and empty are Ingress, and Egress too where there are egress rules, listed or not.
@@ -148,22 +153,18 @@ class NetworkPolicies:
         if not items or not isinstance(items, list):
             sequence(items, (*path, "ports"), flaws)
             return _FREE
-        key: tuple[object, ...] | None
-        try:
-            key = tuple([(*item.items(), item.get("port").__class__) for item in items])
-            found = self._ports.get(key)
-            if found is not None:
-                return found
-        except (AttributeError, TypeError):
-            key = None
+        text = str(items)
+        found = self._ports.get(text)
+        if found is not None:
+            return found
         before = len(flaws)
         boxes: list[Traffic] = []
         names: dict[tuple[str, int], None] = {}
         for i, item in enumerate(items):
             self._read_port(item, (*path, "ports", i), boxes, names, flaws)
         traffic = self._terms.name_numbers(union(*boxes)) if boxes else NOTHING
-        if key is not None and len(flaws) == before:
-            self._ports[key] = (traffic, tuple(names))
+        if len(flaws) == before:
+            self._ports[text] = (traffic, tuple(names))
         return traffic, tuple(names)
 
     def _read_port(
@@ -201,20 +202,19 @@ class NetworkPolicies:
         else:
             boxes.append(self._terms.traffic(protocol, port, last))
 
-
-def _policy_types(declared: object, flaws: list[Flaw]) -> tuple[str, ...]:
-    at: Path = ("spec", "policyTypes")
-    found = []
-    names = sequence(declared, at, flaws)
-    for i, name in enumerate(names):
-        direction = _DIRECTION.get(name) if isinstance(name, str) else None
-        if direction is None:
-            flaws.append(Flaw((*at, i), f"a policy type must be Ingress or Egress, not {_shown(name)}"))
-        else:
-            found.append(direction)
-    if len(names) > 2:
-        flaws.append(Flaw(at, "there are no more than two policy types"))
-    return tuple(found)
+    def _policy_types(self, declared: object, flaws: list[Flaw]) -> tuple[str, ...]:
+        at: Path = ("spec", "policyTypes")
+        before = len(flaws)
+        names = sequence(declared, at, flaws)
+        for i, name in enumerate(names):
+            if not isinstance(name, str) or name not in _DIRECTION:
+                flaws.append(Flaw((*at, i), f"a policy type must be Ingress or Egress, not {_shown(name)}"))
+        if len(names) > 2:
+            flaws.append(Flaw(at, "there are no more than two policy types"))
+        found = tuple(_DIRECTION[name] for name in names if isinstance(name, str) and name in _DIRECTION)
+        if len(flaws) == before:
+            self._types[str(declared)] = found
+        return found
 
 
 def _is_port(value: object) -> TypeGuard[int]:

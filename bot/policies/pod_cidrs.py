@@ -23,6 +23,7 @@ _FLANNEL = re.compile(r'"(?:Network|IPv6Network)"\s*:\s*"([^"]+)"')
 # Where each kind says it: the kind, how its apiVersion begins, and paths to a CIDR, a list of them, or a list of mappings.
 _PLACES: tuple[tuple[str, str, tuple[tuple[str, ...], ...]], ...] = (
     ("ClusterConfiguration", "kubeadm.k8s.io/", (("networking", "podSubnet"),)),
+    ("KubeProxyConfiguration", "kubeproxy.config.k8s.io/", (("clusterCIDR",),)),
     ("Cluster", "kind.x-k8s.io/", (("networking", "podSubnet"),)),
     ("Cluster", "cluster.x-k8s.io/", (("spec", "clusterNetwork", "pods", "cidrBlocks"),)),
     ("IPPool", "crd.projectcalico.org/", (("spec", "cidr"),)),

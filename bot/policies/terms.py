@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from bot.policies import addresses, intervals
 from bot.policies.intervals import Intervals
-from bot.policies.model import PODS, And, Assumption, Expr, HasPort, InAddresses, InNamespace, Or, conjunction, home
+from bot.policies.model import (
+    EVERYTHING,
+    PODS,
+    And,
+    Assumption,
+    Expr,
+    HasPort,
+    InAddresses,
+    InNamespace,
+    Nobody,
+    Or,
+    conjunction,
+    home,
+)
 from bot.policies.named_ports import PortNames
 from bot.policies.selectors import Flaw, Path, Selectors, kind_of
 from bot.policies.traffic import SCTP, TCP, UDP, Traffic, ports, union
@@ -28,15 +41,23 @@ class Terms:
         self._single: dict[tuple[int, int, int], Traffic] = {}
 
     def own_pods(self, namespace: str, pods: Expr) -> Expr:
-        """The pods of one namespace that a pod selector (from `selectors`) selects."""
+        """The pods of one namespace that a pod selector (from `selectors`, who keeps it) selects."""
         found = self._own.get((namespace, id(pods)))
         if found is None:
-            found = self.selectors.intern(conjunction((InNamespace(namespace), pods)))
+            here = InNamespace(namespace)
+            if isinstance(pods, And):
+                found = And((here, *pods.parts))
+            elif isinstance(pods, Nobody):
+                found = pods
+            else:
+                found = here if pods is EVERYTHING else And((here, pods))
             self._own[(namespace, id(pods))] = found
         return found
 
     def pods(self, namespaces: Expr, pods: Expr) -> Expr:
         """The pods that a pod selector selects in the namespaces that a namespace selector selects."""
+        if isinstance(namespaces, InNamespace):
+            return self.own_pods(namespaces.namespace, pods)
         found = self._pods.get((id(namespaces), id(pods)))
         if found is None:
             parts = (namespaces, pods) if _only_pods(namespaces) else (PODS, namespaces, pods)
@@ -101,11 +122,10 @@ class Terms:
 
 
 def _only_pods(expr: Expr) -> bool:
+    """Whether nothing but pods can match: namespaces chosen by name."""
     if isinstance(expr, And):
         return isinstance(expr.parts[0], InNamespace)
-    if isinstance(expr, Or):
-        return all(isinstance(part, InNamespace) for part in expr.parts)
-    return isinstance(expr, InNamespace)
+    return isinstance(expr, Or) and all(isinstance(part, InNamespace) for part in expr.parts)
 
 
 def parse_block(text: object, path: Path, flaws: list[Flaw]) -> Intervals | None:

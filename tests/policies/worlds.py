@@ -1,100 +1,61 @@
-"""YAML text in, small Snapshots out, made apart from the reader of manifests."""
+"""YAML text in; Snapshots, lowered policies and single rules out, for the tests of this room."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import yaml
-
-from bot.policies.traffic import PROTOCOLS
-
-CLUSTER_WIDE = {"Namespace", "Node", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy", "IPPool", "Installation"}
-NO_TEMPLATE = {"NetworkPolicy", "Namespace", "Node", "Service", "ConfigMap"}
-
-
-class Object:
-    """Compared by identity, as the reader's objects are."""
-
-    def __init__(self, value: dict[str, Any]) -> None:
-        metadata = value.get("metadata") or {}
-        self.value = value
-        self.api_version: str = value.get("apiVersion", "v1")
-        self.kind: str = value["kind"]
-        self.name: str = metadata.get("name", "")
-        self.namespace: str = "" if self.kind in CLUSTER_WIDE else metadata.get("namespace") or "default"
+from bot.manifests.snapshot import Snapshot, load
+from bot.manifests.yaml import Reader
+from bot.policies.compile import lower
+from bot.policies.model import Lowered, Policy, Problem, Rule
+from bot.policies.traffic import PROTOCOL_NAMES, Traffic
+from bot.sources import Files
 
 
-class ContainerPort(NamedTuple):
-    name: str
-    protocol: int
-    number: int
+def snapshot(text: str, reader: Reader | None = None) -> Snapshot:
+    """The Snapshot of one file of YAML."""
+    return load(Files("test", None, {"test.yaml": text.encode()}, []), reader or Reader())
 
 
-class Workload(NamedTuple):
-    kind: str
-    namespace: str
-    name: str
-    pod: str
-    labels: dict[str, str]
-    ports: tuple[ContainerPort, ...]
-    host_network: bool
-    service_account: str
-    addresses: tuple[str, ...]
-    node: str
-    object: Object
+def lowered(text: str, **options: Any) -> Lowered:
+    """The same YAML on both sides, lowered."""
+    side = snapshot(text)
+    return lower(side, side, **options)
 
 
-class Namespace(NamedTuple):
-    name: str
-    labels: dict[str, str]
-    object: Object | None = None
+def problems(text: str, **options: Any) -> list[tuple[str, str, bool]]:
+    """(path, reason, refused) of what is wrong with the policies of a YAML."""
+    return [(path(problem), problem.reason, problem.refused) for problem in lowered(text, **options).problems_head]
 
 
-class Snapshot:
-    def __init__(self, objects: list[Object]) -> None:
-        self.objects: dict[tuple[str, str, str], Object] = {}
-        self.workloads: list[Workload] = []
-        self.namespaces: dict[str, Namespace] = {}
-        for obj in objects:
-            workload = None if obj.kind in NO_TEMPLATE else _workload(obj)
-            if workload is not None:
-                self.workloads.append(workload)
-            else:
-                self.objects[(obj.kind, obj.namespace, obj.name)] = obj
-            if obj.kind == "Namespace":
-                labels = {**(obj.value["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": obj.name}
-                self.namespaces[obj.name] = Namespace(obj.name, labels, obj)
-        for obj in objects:
-            if obj.namespace and obj.namespace not in self.namespaces:
-                self.namespaces[obj.namespace] = Namespace(obj.namespace, {"kubernetes.io/metadata.name": obj.namespace})
-
-    def by_kind(self, *kinds: str) -> list[Object]:
-        return [obj for obj in self.objects.values() if obj.kind in kinds]
+def path(problem: Problem) -> str:
+    """The path of a problem in words: `spec.ingress[0].from[1]`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem.path).lstrip(".")
 
 
-def objects(text: str) -> list[Object]:
-    """Each document of a YAML text."""
-    return [Object(value) for value in yaml.safe_load_all(text) if value]
+def policy(text: str) -> Policy:
+    """The one policy of a YAML, in which nothing is wrong."""
+    found = lowered(text)
+    assert found.problems_head == ()
+    (only,) = found.head.policies
+    return only
 
 
-def snapshot(text: str) -> Any:
-    """The Snapshot of a YAML text."""
-    return Snapshot(objects(text))
+def network_policy(spec: str, namespace: str = "shop") -> str:
+    """A NetworkPolicy with this spec (YAML flow text)."""
+    metadata = f"{{name: p, namespace: {namespace}}}"
+    return f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {metadata}\nspec: {spec}\n"
 
 
-def _workload(obj: Object) -> Workload | None:
-    spec = obj.value.get("spec") or {}
-    template = obj.value if obj.kind == "Pod" else spec.get("template")
-    if not isinstance(template, dict):
-        return None
-    inner, status = template.get("spec") or {}, obj.value.get("status") or {}
-    ports = tuple(
-        ContainerPort(port.get("name", ""), PROTOCOLS[port.get("protocol", "TCP")], port["containerPort"])
-        for container in inner.get("containers") or []
-        for port in container.get("ports") or []
-    )
-    known = [item["ip"] for item in status.get("podIPs") or []] or ([status["podIP"]] if "podIP" in status else [])
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    pod = obj.name if obj.kind == "Pod" else ""
-    host = bool(inner.get("hostNetwork"))
-    return Workload(obj.kind, obj.namespace, obj.name, pod, labels, ports, host, "default", tuple(known), inner.get("nodeName", ""), obj)
+def rules(text: str, checkpoint: str = "ingress") -> tuple[Rule, ...]:
+    """The rules of the one policy of a YAML at one checkpoint."""
+    return tuple(rule for section in policy(text).sections if section.checkpoint == checkpoint for rule in section.rules)
+
+
+def words(traffic: Traffic) -> list[str]:
+    """Boxes as people write them: `TCP 80`, `UDP 53-54`."""
+    out = []
+    for box in traffic:
+        name, first, last = PROTOCOL_NAMES[box.first >> 16], box.first & 0xFFFF, box.last & 0xFFFF
+        out.append(f"{name} {first}" if first == last else f"{name} {first}-{last}")
+    return out
