@@ -35,7 +35,9 @@ def parse_cidr(text: str) -> Intervals:
         try:
             value, bits, offset = int(ipaddress.IPv6Address(address)), 128, V6
         except ValueError:
-            raise ValueError(f"{text!r} is not an IPv4 or IPv6 CIDR") from None
+            value = -1
+        if value < 0 or "%" in address:
+            raise ValueError(f"{text!r} is not an IPv4 or IPv6 CIDR")
     if slash:
         if not (length.isascii() and length.isdigit()) or len(length) > 3 or int(length) > bits:
             raise ValueError(f"{text!r} has no prefix length between 0 and {bits}")

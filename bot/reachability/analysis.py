@@ -154,7 +154,7 @@ def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple
     behind: dict[object, str] = {}
     out: list[Change] = []
     for number, row in enumerate(rows + beside, 1):
-        at = (tuple((cause.object, cause.change) for cause in row.causes), row.change, row.endpoint)
+        at = (tuple((cause.object, cause.change) for cause in row.causes), _gains(row.change), row.endpoint)
         if number <= len(rows):
             behind.setdefault(at, f"c{number}")
         out.append(row._replace(id=f"c{number}", alike="" if number <= len(rows) else behind.get(at, "")))
@@ -167,7 +167,7 @@ def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
     hypothetical = universe.hypothetical
     known: dict[object, tuple[int, int]] = {}
     for piece in explained:
-        at = (piece.causes, kind_of(piece.profile), piece.profile.endpoint)
+        at = (piece.causes, _gains(kind_of(piece.profile)), piece.profile.endpoint)
         sources, destinations = known.get(at, (0, 0))
         own = (piece.sources & ~hypothetical, piece.destinations & ~hypothetical)
         if own[0] and own[1]:
@@ -175,7 +175,7 @@ def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
     shown: Pieces = {}
     alike: Pieces = {}
     for piece in explained:
-        at = (piece.causes, kind_of(piece.profile), piece.profile.endpoint)
+        at = (piece.causes, _gains(kind_of(piece.profile)), piece.profile.endpoint)
         group = (piece.profile, piece.causes, piece.too_many)
         sources, destinations = known.get(at, (0, 0))
         near = world.universe.neighbours
@@ -190,6 +190,10 @@ def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
         _keep(shown, group, like_sources, piece.destinations & ~covered_destinations)
         _keep(shown, group, piece.sources & ~covered_sources, like_destinations)
     return shown, alike
+
+
+def _gains(change: str) -> bool:
+    return change in ("opened", "widened")
 
 
 def _keep(pieces: Pieces, group: Group, sources: int, destinations: int) -> None:
