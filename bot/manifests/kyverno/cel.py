@@ -24,6 +24,7 @@ from bot.manifests.kyverno.model import (
     few,
     items,
     mapping,
+    resource_of,
     strings,
     text_of,
     walk_strings,
@@ -82,7 +83,8 @@ def run_generating_policy(side: Side, policy: Resource) -> None:
                     namespace or policy.namespace,
                     policy.namespace,
                 )
-                side.emit(GeneratedObject(value, origin, rule, str(trigger), trigger.key), trigger)
+                made = GeneratedObject(value, resource_of(value).key, origin, rule, str(trigger), trigger.key)
+                side.emit(made, trigger)
         except Unsimulated as problem:
             side.note(origin, f"not simulated: {problem}", network, trigger)
         except Unresolved as problem:

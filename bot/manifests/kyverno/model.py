@@ -15,8 +15,6 @@ ResourceKey = tuple[str, str, str, str]
 RuleKey = tuple[str, str, str, str]
 """Policy kind, policy namespace, policy name, rule name ('' for a GeneratingPolicy, which has one rule)."""
 
-POLICY_KINDS = ("ClusterPolicy", "Policy", "GeneratingPolicy", "NamespacedGeneratingPolicy")
-
 NETWORK_GROUPS = frozenset({"cilium.io", "crd.projectcalico.org", "projectcalico.org", "policy.networking.k8s.io"})
 
 
@@ -112,6 +110,7 @@ class GeneratedObject(NamedTuple):
     """One object that Kyverno creates."""
 
     value: dict[str, Any]
+    key: ResourceKey
     rule_origin: RuleOrigin
     rule: Rule
     trigger: str
@@ -123,10 +122,6 @@ class GeneratedObject(NamedTuple):
     """Only objects created after the change get it; nothing that exists now does."""
     kept: str = ""
     """Why the cluster keeps this older state although the rules now say otherwise; '' when they do not."""
-
-    @property
-    def key(self) -> ResourceKey:
-        return resource_of(self.value).key
 
 
 class GenerationNote(NamedTuple):

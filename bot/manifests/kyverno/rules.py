@@ -25,6 +25,7 @@ from bot.manifests.kyverno.model import (
     mapping,
     match_wildcard,
     parse_kind,
+    resource_of,
     strings,
     text_of,
 )
@@ -252,7 +253,9 @@ class _RuleRun:
         }
         value = finished(data, api_version, kind, name, namespace, self._policy.namespace)
         value["metadata"]["labels"] = labels
-        made = GeneratedObject(value, self._origin, self._rule, str(trigger), trigger.key, source)
+        made = GeneratedObject(
+            value, resource_of(value).key, self._origin, self._rule, str(trigger), trigger.key, source
+        )
         self._side.emit(made, trigger)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bot.manifests.kinds import SKIPPED
+from bot.manifests.kyverno import POLICY_KINDS
 from bot.manifests.kyverno.cel import may_select
 from bot.manifests.kyverno.model import (
-    POLICY_KINDS,
     Generated,
     GenerationNote,
     items,

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from bot.manifests.kyverno import Generated, generate
+from bot.manifests.kyverno import generate
+from bot.manifests.kyverno.model import Generated
 
 DENY = {"spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
 OWN_NAME = "{{request.object.metadata.name}}"

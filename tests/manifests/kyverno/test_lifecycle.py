@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.manifests.kyverno import Generated, compare_generated, generate
+from bot.manifests.kyverno import compare_generated, generate
+from bot.manifests.kyverno.model import Generated
 from tests.manifests.kyverno.objects import config_map, made, namespace, network_policy, policy, rule, target, texts
 
 SHOP, NEW = namespace("shop"), namespace("new")
@@ -48,9 +49,7 @@ def test_nothing_changes_without_a_change() -> None:
 
 @pytest.mark.parametrize(("synchronize", "kept"), [(True, ""), (False, " (kept)")])
 def test_changed_data(synchronize: bool, kept: str) -> None:
-    before, after = (
-        policy(rule(generate=target(synchronize=synchronize, data=data))) for data in ({"spec": {}}, OTHER)
-    )
+    before, after = (policy(rule(generate=target(synchronize=synchronize, data=each))) for each in (EMPTY, OTHER))
     found = change([before, SHOP], [after, SHOP, NEW])
     assert made(found) == ["NetworkPolicy new/deny", f"NetworkPolicy shop/deny{kept}"]
     specs = {each.key[2]: each.value["spec"] for each in found.objects}
