@@ -81,7 +81,7 @@ class Expressions:
             raise Unsimulated(f"a CEL expression is longer than {MAX_EXPRESSION} characters")
         if text not in self._parsed:
             try:
-                self._parsed[text] = self._environment.compile(text)
+                self._parsed[text] = self._environment.compile(_without_trailing_commas(text))
             except (CELParseError, lark.exceptions.LarkError):
                 raise Unsimulated("a CEL expression cannot be parsed") from None
             except RecursionError:
@@ -160,6 +160,17 @@ class Evaluation:
         if len(plain) != 4 or not all(isinstance(argument, str) for argument in plain):
             raise Unsimulated("resource.Get takes an apiVersion, a resource, a namespace and a name")
         return to_cel(self._get(*plain))
+
+
+_STRING_OR_COMMA = re.compile(
+    r"""[rR](?:"[^"\n]*"|'[^'\n]*')|\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}"""
+    r"""|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|//[^\n]*|,(?=\s*[\]}])"""
+)
+
+
+def _without_trailing_commas(text: str) -> str:
+    """The expression without the commas before a closing bracket, which CEL allows and celpy does not know."""
+    return _STRING_OR_COMMA.sub(lambda found: "" if found[0] == "," else found[0], text)
 
 
 def _not_simulated(*arguments: Any) -> Any:

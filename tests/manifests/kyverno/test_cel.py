@@ -125,6 +125,13 @@ def test_what_is_not_simulated(expression: str) -> None:
     assert len(found.notes) == 1
 
 
+def test_trailing_commas() -> None:
+    expression = """generator.Apply(object.metadata.name, [{"apiVersion": dyn("v1"), "kind": dyn("ConfigMap"),
+        "metadata": dyn({"name": "a", }), "data": dyn({"k": ",}", 'l': r'x\\,]', "m": \"\"\"a,}\"\"\",}), },])"""
+    (each,) = generate([policy(expression), SHOP]).objects
+    assert each.value["data"] == {"k": ",}", "l": "x\\,]", "m": "a,}"}
+
+
 def test_templates_are_not_simulated() -> None:
     found = generate([policy(generate=[{"template": {"value": "kind: NetworkPolicy"}}]), SHOP])
     assert texts(found) == [("not simulated: generation templates are not simulated (for Namespace shop)", True)]
