@@ -27,6 +27,7 @@ _FAMILIES = {
 }
 _CALICO = ("projectcalico.org", "crd.projectcalico.org")
 _CALICO_POLICIES = ("NetworkPolicy", "GlobalNetworkPolicy")
+_POLICY_KINDS = sorted({*_CALICO_POLICIES, *(kind for kind, _ in _FAMILIES)})
 # Controllers by the name of what runs them, the most telling first: whoever enforces policies beside flannel comes before it.
 _CONTROLLERS = {
     "cilium": "cilium",
@@ -53,7 +54,7 @@ _CHARTS = {
     "aws-vpc-cni": "aws-vpc-cni",
     "flannel": "flannel",
 }
-_INSTALLERS = frozenset({"Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application"})
+_INSTALLERS = ("Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application")
 _OF_VENDOR = {
     "Cilium": "cilium",
     "Calico": "calico",
@@ -107,7 +108,7 @@ def choose(base: Snapshot, head: Snapshot, name: str | None) -> Choice:
     found, how = _detect(base, head)
     if found is not None:
         return Choice(PROFILES[found], _notes(PROFILES[found], how))
-    kinds = {(obj.kind, obj.api_version) for side in (base, head) for obj in side.objects.values()}
+    kinds = {(obj.kind, obj.api_version) for side in (base, head) for obj in side.by_kind(*_POLICY_KINDS)}
     present = sorted({vendor for vendor in (family(*kind) for kind in kinds) if vendor in VENDORS})
     if len(present) == 1:
         profile = PROFILES[_OF_VENDOR[present[0]]]
@@ -125,14 +126,15 @@ def _detect(base: Snapshot, head: Snapshot) -> tuple[str | None, str]:
     """What the workloads, Helm releases and operator objects of either side install."""
     found: dict[str, str] = {}
     for side in (head, base):
-        for workload in side.workloads:
-            name = _CONTROLLERS.get(workload.name)
-            if name is not None and workload.kind in ("DaemonSet", "Deployment"):
+        controllers = {workload.name for workload in side.workloads} & _CONTROLLERS.keys()
+        for workload in side.workloads if controllers else ():
+            if workload.name in controllers and workload.kind in ("DaemonSet", "Deployment"):
+                name = _CONTROLLERS[workload.name]
                 found.setdefault(_with_addon(name, workload.object), f"{workload.kind} {workload.namespace}/{workload.name}")
-        for obj in side.objects.values():
-            name = _installed(obj) if obj.kind in _INSTALLERS else None
-            if name is not None:
-                found.setdefault(name, f"{obj.kind} {obj.name}")
+        for obj in side.by_kind(*_INSTALLERS):
+            installed = _installed(obj)
+            if installed is not None:
+                found.setdefault(installed, f"{obj.kind} {obj.name}")
     for name in dict.fromkeys(_CONTROLLERS.values()):
         if name in found:
             return name, f"found by {found[name]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from bot.policies import cni as profiles
@@ -54,7 +53,8 @@ def _lower_sides(
     base: Snapshot, head: Snapshot, cni: str | None, pod_cidrs: Intervals | None | Literal["learn"]
 ) -> Lowered:
     chosen = profiles.choose(base, head, cni)
-    workloads = list({id(w): w for w in chain(base.workloads, head.workloads)}.values())
+    before = set(map(id, base.workloads))
+    workloads = base.workloads + [workload for workload in head.workloads if id(workload) not in before]
     names = PortNames(workloads)
     terms, sides = _lower_both(base, head, chosen, names)
     named = terms.ports_in_rules()

@@ -24,15 +24,14 @@ class PortNames:
         self.free: dict[Named, int] = {}
         self._homes: dict[str, dict[Named, dict[int, None]]] = {}
         declared: dict[Named, dict[int, None]] = {}
-        for workload in workloads:
-            if workload.ports and not workload.host_network:
-                home = self._homes.setdefault(workload.namespace, {})
-                for port in workload.ports:
-                    if port.name:
-                        named = (port.name, port.protocol)
-                        home.setdefault(named, {})[port.number] = None
-                        declared.setdefault(named, {})[port.number] = None
-        self._declared = {named: tuple(sorted(numbers)) for named, numbers in declared.items()}
+        alike = {(w.namespace, w.ports) for w in workloads if w.ports and not w.host_network}
+        for namespace, ports in alike:
+            home = self._homes.setdefault(namespace, {})
+            for name, protocol, number in ports:
+                if name:
+                    home.setdefault((name, protocol), {})[number] = None
+                    declared.setdefault((name, protocol), {})[number] = None
+        self._declared = {named: tuple(sorted(declared[named])) for named in sorted(declared)}
         taken = intervals.normal([*avoid, *((n, n) for numbers in self._declared.values() for n in numbers)])
         self._room = intervals.subtract(_HIGH, taken) or intervals.subtract(_ALL, taken)
         if not self._room:

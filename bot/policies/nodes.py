@@ -27,8 +27,8 @@ Nodes = tuple[Node, ...]
 def read_nodes(snapshot: Snapshot) -> Nodes:
     """The Node objects of one side, by name. What is malformed in one is left out."""
     found = []
-    for obj in snapshot.objects.values():
-        if obj.kind == "Node" and obj.api_version == "v1":
+    for obj in snapshot.by_kind("Node"):
+        if obj.api_version == "v1":
             metadata, status = obj.value.get("metadata"), obj.value.get("status")
             labels = metadata.get("labels") if isinstance(metadata, dict) else None
             known = status.get("addresses") if isinstance(status, dict) else None

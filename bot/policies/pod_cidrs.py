@@ -47,21 +47,20 @@ _CONFIG_MAPS = {
     "kubeadm-config": ("ClusterConfiguration",),
     "kube-flannel-cfg": ("net-conf.json",),
 }
-_KINDS = frozenset({kind for kind, _, _ in _PLACES}) | {"ConfigMap"}
+_KINDS = sorted({"ConfigMap", *(kind for kind, _, _ in _PLACES)})
 
 
 def pod_addresses(base: Snapshot, head: Snapshot) -> Intervals:
     """What either side says of it; where neither does, RFC 1918 and fc00::/7."""
     found: list[tuple[int, int]] = []
     for side in (base, head):
-        for obj in side.objects.values():
-            if obj.kind in _KINDS:
-                for text in _texts(obj):
-                    for cidr in _CIDR.findall(text):
-                        try:
-                            found.extend(addresses.parse_cidr(cidr))
-                        except ValueError:
-                            continue
+        for obj in side.by_kind(*_KINDS):
+            for text in _texts(obj):
+                for cidr in _CIDR.findall(text):
+                    try:
+                        found.extend(addresses.parse_cidr(cidr))
+                    except ValueError:
+                        continue
     return intervals.normal(found) or PRIVATE
 
 
