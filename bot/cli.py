@@ -304,9 +304,15 @@ def _render(options: argparse.Namespace) -> int:
     with _working(options, "reading"):
         from bot import review
 
-        found = review.manifests(place, settings)
+        found, unread = review.manifests(place, settings)
     _write(options, targets, "manifests", found, {})
-    return 3 if found.unread else 0
+    from bot.report.sides import place as where
+
+    return (
+        _say("\n".join(f"not read: {where(row.file, row.lines)}: {row.reason}" for row in unread), 3, False)
+        if unread
+        else 0
+    )
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -287,7 +287,18 @@ def explain(
     return Explanation(*walked, incomplete, changed_objects(walked[3], lowered))
 
 
+def manifests(place: Place, settings: Settings) -> tuple[Snapshot, tuple[Unread, ...]]:
+    """The objects of one state of the manifests, and what could not be read of it. Raises NetreachError."""
+    files, snapshot = _snapshot(place, settings)
+    return snapshot, tuple(sorted({*files.skipped, *snapshot.unread}, key=str))
+
+
 def _one(place: Place, settings: Settings) -> tuple[Files, Snapshot, Lowered]:
+    files, snapshot = _snapshot(place, settings)
+    return files, snapshot, lower_sides(snapshot, snapshot, settings)
+
+
+def _snapshot(place: Place, settings: Settings) -> tuple[Files, Snapshot]:
     from bot.sources.folder import read_folder
 
     if place.ref is None:
@@ -296,5 +307,4 @@ def _one(place: Place, settings: Settings) -> tuple[Files, Snapshot, Lowered]:
         from bot.sources import git
 
         files = git.read_ref(place.path, place.ref, settings.include, settings.exclude)
-    snapshot = load_sides(files, files, settings)[1]
-    return files, snapshot, lower_sides(snapshot, snapshot, settings)
+    return files, load_sides(files, files, settings)[1]

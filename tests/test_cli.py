@@ -24,7 +24,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     seen: Calls = []
 
     def answer(name: str, value: object) -> None:
-        monkeypatch.setattr(review, name, lambda *given: seen.append((name, *given)) or value)
+        def called(*given: object) -> object:
+            seen.append((name, *given))
+            return value
+
+        monkeypatch.setattr(review, name, called)
 
     answer("review_refs", reviews.LOOK)
     answer("review_folders", reviews.BLOCKED)

@@ -29,7 +29,7 @@ def review(value: Review) -> str:
         names = Names(environment.endpoints, environment.sizes)
         for change in environment.changes:
             causes = "; ".join(
-                f"{row.object} {cause_words(row.change, row.words)} ({place(row.file, row.lines)})"
+                f"{row.object} {cause_words(row, change.change)} ({place(row.file, row.lines)})"
                 for row in change.causes
             )
             witness = f"{change.witness.source} to {change.witness.destination} {change.witness.port}"

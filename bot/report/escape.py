@@ -13,8 +13,8 @@ _UNPRINTABLE = re.compile(
     "\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_SAFE_IN_CODE = re.compile(r"(?:[A-Za-z0-9._/:{}=,+()*%$' -]|(?<=[A-Za-z0-9])@)+")
-_SPECIAL = re.compile(r"[\\`*_\[\]<>&|#@!~$(){}\"]|^\s*(?:[-+=]|\d+[.)])|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_SAFE_IN_CODE = re.compile(r"""(?:[A-Za-z0-9._/:{}=,+()*%$'"\[\]#!;?~^> -]|(?<=[A-Za-z0-9])@)+""")
+_SPECIAL = re.compile(r"[\\`*_\[\]<>&|#@!~$]|^\s*(?:[-+=]|\d+[.)])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def plain(text: str, longest: int = LONGEST) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from bot.report.fold import folded
 from bot.report.words import Names, change_ports, plain_set, state
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Edge(NamedTuple):
 def review(value: Review) -> list[Edge]:
     """An edge for each group of changed paths, in the order of the report."""
     out: list[Edge] = []
-    for one in value.environments:
+    for one in folded(value).environments:
         prefix = f"{one.name}: " if len(value.environments) > 1 else ""
         out += environment(one, prefix)
     return out

@@ -187,7 +187,12 @@ def _before_after(value: Change | PairChange, ports: Ports) -> Document:
 
 
 def _cause(value: Cause) -> Document:
-    out: Document = {"object": value.object, "kind": value.kind, "change": value.change, "file": value.file}
+    out: Document = {
+        "object": value.object,
+        "kind": value.kind.partition(".")[0],
+        "change": value.change,
+        "file": value.file,
+    }
     out |= {"lines": list(value.lines), "path": value.path, "side": value.side}
     if value.words:
         out["words"] = value.words

@@ -9,7 +9,8 @@ from bot import __version__
 from bot.gate.verdict import blocks
 from bot.report import graph, mermaid, sides, wording
 from bot.report.escape import code, plain, prose, target
-from bot.report.words import Names, Part, cause_words, change_ports, headline, number
+from bot.report.fold import folded
+from bot.report.words import Names, Part, cause_name, cause_words, change_ports, headline, number
 
 if TYPE_CHECKING:
     from bot.reachability.change import Cause, Change, Decision
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 BUDGET = 60_000
 MOST_ROWS = 20
+FEWEST_EDGES = 3
 MOST_EDGES = 25
 ICONS = {"pass": "✅", "allowed": "✅", "look": "⚠️", "blocked": "❌", "incomplete": "🟠"}
 VERDICTS = {"open": "allowed", "possible": "possibly allowed", "closed": "denied", "absent": "not there"}
@@ -71,6 +73,7 @@ def review(value: Review, link: str | None = None, budget: int = BUDGET) -> str:
     `link`: the address below which the repository's files stand by commit (`https://github.com/o/r/blob`); without it,
     places are text.
     """
+    value = folded(value)
     levels = list(_ladder())
     text = _page(Page(value, link, levels[0]))
     if len(text.encode("utf-8")) <= budget:
@@ -106,17 +109,10 @@ def _headline(value: Review) -> str:
         places = sum(len(environment.incomplete) for environment in value.environments)
         return f"incomplete. {number(places, 'place')} could not be read, so this is not a pass"
     words = {"blocked": "blocked", "look": "needs a look", "allowed": "changed and allowed"}[value.verdict]
-    worst = min(
-        (
-            (not blocks(change, value.fail_on), index, change, environment)
-            for index, (change, environment) in enumerate(_all(value))
-        ),
-        key=lambda row: row[:2],
-        default=None,
-    )
-    if worst is None:
+    rows = _all(value)
+    if not rows:
         return words
-    change, environment = worst[2:]
+    change, environment = next((row for row in rows if blocks(row[0], value.fail_on)), rows[0])
     where = f" in {code(environment.name, 60)}" if len(value.environments) > 1 else ""
     parts = headline(change, Names(environment.endpoints, environment.sizes), environment.universe)
     return f"{words}. {' '.join(_part(part, 80, icon=False) for part in parts)}{where}"
@@ -180,7 +176,7 @@ def _environment(value: Environment, page: Page) -> list[str]:
     out += [f"**Note:** {prose(note)}" for note in value.notes[: page.level.items]]
     if value.incomplete:
         out.append(_incomplete(value.incomplete, page))
-    rows = sorted(value.changes, key=lambda row: not blocks(row, page.review.fail_on))
+    rows = list(value.changes)
     if rows:
         names = Names(value.endpoints, value.sizes)
         stopping = [row for row in rows if blocks(row, page.review.fail_on)]
@@ -249,16 +245,17 @@ def _row(change: Change, environment: Environment, names: Names, page: Page) -> 
 
 
 def _why(change: Change, page: Page) -> str:
-    known = [_cause(cause, page) for cause in change.causes[:3]]
+    known = [_cause(cause, change, page) for cause in change.causes[:3]]
     if len(change.causes) <= 2:
         return " and ".join(known)
     more = f" and {len(change.causes) - 3} more" if len(change.causes) > 3 else ""
     return f"several together ({len(change.causes)}): {', '.join(known)}{more}"
 
 
-def _cause(cause: Cause, page: Page) -> str:
+def _cause(cause: Cause, change: Change, page: Page) -> str:
     gone = cause.side == "base"
-    what = f"{code(cause.object, page.level.length)} {prose(cause_words(cause.change, cause.words), 60)}"
+    kind, name = cause_name(cause)
+    what = f"{kind} {code(name, page.level.length)} {prose(cause_words(cause, change.change), 60)}".lstrip()
     if not cause.file:
         return what
     where = _place(
@@ -309,7 +306,7 @@ def _unblock(stopping: Sequence[Change], page: Page) -> str:
     """What to do about the rows that block, where an object did it."""
     verbs = {"removed": "restore", "added": "drop or narrow"}
     advice = {
-        f"{verbs.get(cause.change, 'take back the change of')} {code(cause.object, page.level.length)}": None
+        f"{verbs.get(cause.change, 'take back the change of')} {code(cause_name(cause)[1], page.level.length)}": None
         for row in stopping
         for cause in row.causes[:1]
     }
@@ -383,7 +380,7 @@ def _policies(value: Environment, page: Page) -> str:
 
 def _picture(value: Environment) -> str:
     edges = graph.environment(value)
-    if not 1 < len(edges) <= MOST_EDGES:
+    if not FEWEST_EDGES <= len(edges) <= MOST_EDGES:
         return ""
     return _details("Picture", number(len(edges), "edge"), f"```mermaid\n{mermaid.drawn(edges, MOST_EDGES)}```")
 

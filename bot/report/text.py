@@ -13,7 +13,8 @@ from bot import __version__
 from bot.gate.verdict import blocks, exit_code
 from bot.report import sides
 from bot.report.escape import plain as clean
-from bot.report.words import Names, cause_words, change_ports, headline, number, plain_set, state
+from bot.report.fold import folded
+from bot.report.words import Names, cause_name, cause_words, change_ports, headline, number, plain_set, state
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
@@ -43,6 +44,7 @@ def plain(lines: Iterable[Line]) -> str:
 
 def review(value: Review, verbose: bool = False) -> list[Line]:
     """The review: each group of paths, why, one path that shows it, and the verdict. `verbose`: assumptions in full."""
+    value = folded(value)
     environments = value.environments
     workloads = sum(environment.workloads for environment in environments)
     policies = sum(environment.policies for environment in environments)
@@ -69,11 +71,10 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
         for row in value.changed_objects
         for side, item in (("base", row.before), ("head", row.after))
     }
-    changes = sorted(value.changes, key=lambda row: not blocks(row, whole.fail_on))
-    for change in changes[:ROWS]:
+    for change in value.changes[:ROWS]:
         lines += [[], *_row(change, value, names, whole, texts)]
-    if len(changes) > ROWS:
-        rest = changes[ROWS:]
+    if len(value.changes) > ROWS:
+        rest = value.changes[ROWS:]
         hidden = sum(row.paths for row in rest)
         lines += [
             [],
@@ -140,7 +141,7 @@ def _row(
     title = " ".join(clean(part.plain()) for part in headline(change, names, environment.universe))
     lines: list[Line] = [[(style, f"{style}[{change.change}]"), ("title", f": {title}")]]
     for index, cause in enumerate(change.causes[:6]):
-        lines += _cause(cause, texts.get((cause.object, cause.side)) if index == 0 else None)
+        lines += _cause(cause, change, texts.get((cause.object, cause.side)) if index == 0 else None)
     if not change.causes and change.endpoint:
         lines.append([("dim", "  --> "), ("", f"{'new' if 'added' in change.endpoint else 'removed'} workload")])
     if len(change.causes) > 6:
@@ -154,31 +155,32 @@ def _row(
         ("ports", change_ports(change, environment.universe)),
         ("paths", f"{change.paths:,}{also}" + (f" ({change.endpoint})" if change.endpoint else "")),
         ("example", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
-        ("before", _decided(witness.before, witness.decided_before)),
-        ("after", _decided(witness.after, witness.decided_after)),
+        *_decided("before", witness.before, witness.decided_before),
+        *_decided("after", witness.after, witness.decided_after),
+        ("explain", clean(sides.explain(whole, witness), 1000)),
     ]
-    facts.append(("explain", clean(sides.explain(whole, witness), 1000)))
     lines.append([("dim", "   |")])
     lines += [[("dim", "   = "), ("dim", f"{name:<7} "), ("", text)] for name, text in facts]
     return lines
 
 
-def _decided(verdict: str, decisions: Iterable[Decision]) -> str:
-    """What decided: for a closed path what denies, else every checkpoint."""
+def _decided(title: str, verdict: str, decisions: Iterable[Decision]) -> list[tuple[str, str]]:
+    """What decided, a line each: for a closed path what denies, else every checkpoint."""
     reasons = [
         f"{row.checkpoint} {clean(row.text)}".lstrip()
         + (f" ({clean(sides.place(row.file, row.lines))})" if row.file else "")
         for row in decisions
         if verdict != "closed" or row.verdict != "open"
     ]
-    return "; ".join(reasons) or ALLOWED.get(verdict, verdict)
+    first, *others = reasons or [ALLOWED.get(verdict, verdict)]
+    return [(title, first), *(("", reason) for reason in others)]
 
 
-def _cause(cause: Cause, item: Object | None) -> list[Line]:
+def _cause(cause: Cause, change: Change, item: Object | None) -> list[Line]:
     where = clean(sides.place(cause.file, cause.lines))
     gone = " (before)" if cause.side == "base" else ""
-    kind = "" if cause.object.startswith(f"{cause.kind} ") else f"{cause.kind} "
-    what = f"{kind}{cause.object} {cause_words(cause.change, cause.words)}"
+    kind, name = cause_name(cause)
+    what = f"{kind or 'NetworkPolicy' if cause.kind else ''} {name} {cause_words(cause, change.change)}".lstrip()
     inside = f", {clean(cause.path)}" if cause.path else ""
     if not cause.file:
         return [[("dim", "  --> "), ("", clean(what) + inside)]]
@@ -187,7 +189,7 @@ def _cause(cause: Cause, item: Object | None) -> list[Line]:
 
 def _snippet(cause: Cause, item: Object | None) -> list[Line]:
     """The first lines of the part of the object that did it."""
-    if item is None:
+    if item is None or not cause.path:
         return []
     first, last = item.document.lines((*item.pointer, *steps(cause.path)))
     text = item.document.text.splitlines()[first - 1 : last][:SNIPPET]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bot.policies import traffic as algebra
 from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, Box, Traffic
-from bot.reachability.change import Change, EndpointFacts
+from bot.reachability.change import Cause, Change, EndpointFacts
 
 NAMED_EACH = 3
 PIECES = 8
@@ -74,7 +74,7 @@ class Names:
             out += _some(kinds.get(kind, []), plural)
         out += self._workloads(kinds.get("workload", []))
         hypothetical = kinds.get("hypothetical", [])
-        if any(not (facts.labels or facts.namespace or facts.namespace_labels) for facts in hypothetical):
+        if any(map(anyone, hypothetical)):
             out.append(Part("words", "any other pod"))
         elif "workload" not in kinds:
             out += _some(hypothetical, "kinds of pods not in Git")
@@ -105,6 +105,11 @@ class Names:
                 of = max(self._sizes.get(namespace, 0), len(members))
                 out.append(Part("code", f"{namespace}/*", lead=f"{len(members)} of {of} in "))
         return out
+
+
+def anyone(facts: EndpointFacts) -> bool:
+    """Whether this stands for any pod in any namespace that nothing else speaks of."""
+    return facts.kind == "hypothetical" and not (facts.labels or facts.namespace or facts.namespace_labels)
 
 
 def is_internet(name: str) -> bool:
@@ -242,8 +247,7 @@ OUTSIDE = ("internet", "exposure", "addresses", "entity", "fqdn")
 
 def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
     """What a row does, as a sentence: `payments/* becomes reachable from the internet`."""
-    sources = brief(names.parts(change.sources))
-    destinations = brief(names.parts(change.destinations))
+    sources, destinations = (brief(names.parts(_known(ids, names))) for ids in (change.sources, change.destinations))
     if change.change in ("opened", "widened") and any(is_internet(name) for name in change.sources):
         more = "on more ports " if change.change == "widened" else ""
         verb = "becomes" if len(destinations) == 1 else "become"
@@ -263,11 +267,29 @@ def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
     return [*_listed(sources), Part("words", verbs[change.change]), *_listed(destinations), *tail]
 
 
+def _known(ids: Iterable[str], names: Names) -> list[str]:
+    """Without the pods that are not in Git, where there are others."""
+    members = list(ids)
+    return [name for name in members if names.facts(name).kind != "hypothetical"] or members
+
+
 def _listed(parts: list[Part]) -> list[Part]:
     """`a`, `a and b`: a conjunction between the last two."""
     return parts if len(parts) < 2 else [*parts[:-1], Part("words", "and"), parts[-1]]
 
 
-def cause_words(change: str, words: str) -> str:
-    """What happened to an object: `deleted`, `added`, `widened`, `changed`."""
-    return {"added": "added", "removed": "deleted"}.get(change) or words or "changed"
+def cause_name(cause: Cause) -> tuple[str, str]:
+    """(kind, name) of the object; the kind is left out for what is meant when nothing is said, a NetworkPolicy."""
+    kind, _, rest = cause.object.partition(" ")
+    if rest and kind == cause.kind.partition(".")[0]:
+        return ("" if kind == "NetworkPolicy" else kind, rest)
+    return ("", cause.object)
+
+
+def cause_words(cause: Cause, change: str) -> str:
+    """What happened to an object: `deleted`, `added`, `changed`; `widened` or `narrowed` where a rule of it did the change."""
+    if cause.change in ("added", "removed"):
+        return "added" if cause.change == "added" else "deleted"
+    if cause.words or not cause.path.startswith(("spec.ingress", "spec.egress")):
+        return cause.words or "changed"
+    return "widened" if change in ("opened", "widened") else "narrowed"

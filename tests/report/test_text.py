@@ -87,9 +87,9 @@ def test_csv_has_a_row_for_each_change_or_pair() -> None:
 def test_pictures() -> None:
     graph = dot.review(reviews.BLOCKED)
     assert graph.startswith("digraph netreach {")
-    assert 'n2 -> n3 [label="opened all", color="red"];' in graph
+    assert 'n2 -> n4 [label="opened all", color="red"];' in graph
     chart = mermaid.review(reviews.BLOCKED)
-    assert '  n2 -->|"opened all"| n3\n' in chart
+    assert '  n2 -->|"opened all"| n4\n' in chart
     assert mermaid.listing(reviews.LISTING).startswith("flowchart LR\n")
     assert dot.listing(reviews.LISTING).count(" -> ") == 3
 
