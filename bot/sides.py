@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def load_sides(before: Files, after: Files, settings: Settings) -> tuple[Snapshot, Snapshot]:
     """Both snapshots; each distinct document is parsed once, and the context's objects are in both. Raises NetreachError."""
     from bot.errors import NoManifests
+    from bot.manifests.generated import join
     from bot.manifests.snapshot import load
     from bot.manifests.yaml import Reader
 
@@ -24,7 +25,7 @@ def load_sides(before: Files, after: Files, settings: Settings) -> tuple[Snapsho
     head = base if after is before else load(_with(after, context), reader)
     if not settings.allow_empty and not any(s.objects or s.workloads or s.unread for s in (base, head)):
         raise NoManifests(f"no Kubernetes manifests found in {after.label} (--allow-empty to accept that)")
-    return base, head
+    return join(base, head)
 
 
 def _context(settings: Settings) -> dict[str, bytes]:

@@ -98,6 +98,9 @@ def _load(files: Files, reader: Reader, default_namespace: str) -> Snapshot:
             for flaw in inside.flaws:
                 first, last = flaw.lines
                 snapshot.unread.append(Unread(file, (line + first - 1, line + last - 1), flaw.reason))
+            for oddity in inside.oddities:
+                first, last = oddity.lines
+                snapshot.notes.append(Note(file, (line + first - 1, line + last - 1), oddity.reason))
     borrowers: list[Borrower] = []
     objects: list[tuple[Key, Object]] = []
     for key, (obj, what, file, line) in found.items():
@@ -108,15 +111,10 @@ def _load(files: Files, reader: Reader, default_namespace: str) -> Snapshot:
             snapshot.workloads.append(what)
         else:
             borrowers.append(what)
-    objects.sort(key=itemgetter(0))
     snapshot.objects = dict(objects)
     if borrowers:
         _lend(snapshot, borrowers)
-    snapshot.workloads.sort(key=attrgetter("namespace", "kind", "name", "pod"))
-    _find_namespaces(snapshot)
-    snapshot.unread.sort(key=lambda unread: (unread.file, unread.lines or (0, 0), unread.reason))
-    snapshot.notes.sort()
-    return snapshot
+    return assemble(snapshot.objects, snapshot.workloads, snapshot.where, snapshot.unread, snapshot.notes)
 
 
 def _put(
@@ -166,3 +164,21 @@ def _find_namespaces(snapshot: Snapshot) -> None:
         if name and name not in found:
             found[name] = Namespace(name, {NAME_LABEL: name}, None)
     snapshot.namespaces = {name: found[name] for name in sorted(found)}
+
+
+def assemble(
+    objects: dict[Key, Object],
+    workloads: list[Workload],
+    where: dict[Object, tuple[str, int]],
+    unread: list[Unread],
+    notes: list[Note],
+) -> Snapshot:
+    """A side of these parts, each in its order."""
+    snapshot = Snapshot()
+    snapshot.objects = dict(sorted(objects.items(), key=itemgetter(0)))
+    snapshot.workloads = sorted(workloads, key=attrgetter("namespace", "kind", "name", "pod"))
+    snapshot.where = where
+    snapshot.unread = sorted(unread, key=lambda unread: (unread.file, unread.lines or (0, 0), unread.reason))
+    snapshot.notes = sorted(notes)
+    _find_namespaces(snapshot)
+    return snapshot
