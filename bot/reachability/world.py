@@ -61,7 +61,9 @@ class World:
 
     def policies(self, head: bool) -> tuple[Policy, ...]:
         """One side's policies, exposures' built-in ones included."""
-        return self.common + (self.only_head if head else self.only_base)
+        if head:
+            return self.lowered.head.policies + self.exposed.head
+        return self.lowered.base.policies + self.exposed.base
 
     def stack(self, checkpoint: Checkpoint, axis: str, head: bool) -> Stack:
         """The tables of one side at one checkpoint: what both sides share, and what is only here."""
