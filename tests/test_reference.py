@@ -23,7 +23,9 @@ def _end(cluster: Cluster, text: str) -> End:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s["id"])
 def test_recorded_verdicts(scenario: dict[str, Any]) -> None:
-    cluster = read(doc for doc in yaml.load_all(scenario["manifests"], getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if doc)
+    cluster = read(
+        doc for doc in yaml.load_all(scenario["manifests"], getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if doc
+    )
     wrong = []
     for expectation in scenario["expectations"]:
         question = Question(

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from ipaddress import ip_address, ip_network
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from tests.reference.cluster import Cluster, Manifest, Pod, namespace_of
 
@@ -20,7 +20,7 @@ class Verdict(IntEnum):
 
 
 NO, PERHAPS, YES = Verdict
-End = Union[Pod, str]  # a str is an address outside the cluster
+End = Pod | str  # a str is an address outside the cluster
 
 
 class Question(NamedTuple):
@@ -133,7 +133,9 @@ def _walk(question: Question, direction: str, subject: Pod, peer: End, steps: li
 # --- NetworkPolicy ---
 
 
-def _network_policies(question: Question, direction: str, subject: Pod, peer: End, policies: list[Manifest]) -> set[str]:
+def _network_policies(
+    question: Question, direction: str, subject: Pod, peer: End, policies: list[Manifest]
+) -> set[str]:
     """Isolated in this direction: what some rule allows; not isolated: the next tier."""
     isolating = [
         p

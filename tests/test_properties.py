@@ -1,0 +1,236 @@
+"""The evaluator against the second reading, and the diff against itself, on random clusters and random changes of them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.reachability.analysis import Difference
+from bot.reachability.change import Change, EndpointFacts
+from tests.fuzz import examples
+from tests.product import Ends, compared, listed, sides, telling_ports, verdict_at
+from tests.reference.cluster import Cluster, Pod
+from tests.reference.reading import End, Question, Verdict, verdict
+from tests.worlds import PROTOCOLS, World, changes, worlds
+
+POD_CIDRS = st.sampled_from(((), ("10.0.0.0/8",), ("10.1.0.0/16", "10.2.0.0/16")))
+Traffics = tuple[Any, Any]
+NOTHING: Traffics = ((), ())
+
+
+def _questions(cluster: Cluster, source: End, destination: End, ports: list[int], pod_cidrs: tuple[str, ...]) -> Any:
+    for protocol, port in itertools.product(PROTOCOLS, ports):
+        yield protocol, port, verdict(Question(cluster, source, destination, protocol, port, pod_cidrs=pod_cidrs))
+
+
+def _agrees(
+    ends: Ends, source: str, destination: str, ports: list[int], pod_cidrs: tuple[str, ...], traffics: Traffics
+) -> None:
+    for one, other in itertools.product(ends.of(source), ends.of(destination)):
+        if isinstance(one, str) and isinstance(other, str):
+            continue
+        for protocol, port, wanted in _questions(ends.cluster, one, other, ports, pod_cidrs):
+            got = verdict_at(*traffics, protocol, port)
+            assert got == wanted, (
+                f"{source} -> {destination} {port}/{protocol}: {got.name}, second reading: {wanted.name}"
+            )
+
+
+def _check_listing(world: World, pod_cidrs: tuple[str, ...]) -> None:
+    loaded, found = listed(world, pod_cidrs)
+    ends = Ends(world, loaded.lowered, found.endpoints.values())
+    ports = telling_ports(world, free=ends.free)
+    paths = {(path.source, path.destination): (path.open, path.possible) for path in found.paths}
+    assert len(paths) == len(found.paths), "a pair is listed twice"
+    for source, destination in itertools.permutations(found.endpoints, 2):
+        _agrees(ends, source, destination, ports, pod_cidrs, paths.get((source, destination), NOTHING))
+
+
+@examples(60)
+@given(worlds(), POD_CIDRS)
+def test_open_paths_are_those_of_the_second_reading(world: World, pod_cidrs: tuple[str, ...]) -> None:
+    _check_listing(world, pod_cidrs)
+
+
+@examples(30)
+@given(worlds(admin=True, most=3))
+def test_open_paths_with_admin_policies_are_those_of_the_second_reading(world: World) -> None:
+    _check_listing(world, ())
+
+
+# --- The diff ---
+
+
+def _pairs(found: Difference) -> dict[tuple[str, str], tuple[Any, ...]]:
+    assert found.pairs is not None
+    pairs = {(pair.source, pair.destination): tuple(pair[2:]) for pair in found.pairs}
+    assert len(pairs) == len(found.pairs), "a pair is listed twice"
+    return pairs
+
+
+def _cells(rows: tuple[Change, ...]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    cells: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for row in rows:
+        assert row.paths == len(row.sources) * len(row.destinations)
+        for cell in itertools.product(row.sources, row.destinations):
+            assert cell not in cells, "a pair stands in two rows"
+            cells[cell] = (row.before, row.after, row.before_possible, row.after_possible, row.endpoint)
+    return cells
+
+
+@examples(50)
+@given(changes(exposed=True), POD_CIDRS)
+def test_rows_expand_to_the_changed_pairs(change: tuple[World, World], pod_cidrs: tuple[str, ...]) -> None:
+    found = compared(sides(*change, pod_cidrs))
+    cells = _cells(found.changes)
+    assert {cell: values for cell, values in cells.items() if cell[0] != cell[1]} == {
+        cell: values for cell, values in _pairs(found).items() if cell[0] != cell[1]
+    }
+    for values in cells.values():
+        assert values[0] != values[1] or values[2] != values[3]
+    assert [row.id for row in found.changes] == [f"c{n}" for n in range(1, len(found.changes) + 1)]
+    for row in found.changes:
+        assert {*row.sources, *row.destinations} <= {*found.endpoints}
+        assert row.causes, "a row without a cause"
+
+
+@examples(50)
+@given(changes(exposed=True), POD_CIDRS)
+def test_the_reverse_change_is_the_mirror(change: tuple[World, World], pod_cidrs: tuple[str, ...]) -> None:
+    forth = compared(sides(*change, pod_cidrs))
+    back = compared(sides(*reversed(change), pod_cidrs))
+    mirrored = {
+        cell: (after, before, after_possible, before_possible, _mirrored(endpoint))
+        for cell, (before, after, before_possible, after_possible, endpoint) in _pairs(back).items()
+    }
+    assert _pairs(forth) == mirrored
+    assert (forth.totals.opened, forth.totals.closed) == (back.totals.closed, back.totals.opened)
+    assert forth.totals.changed == back.totals.changed
+
+
+def _mirrored(endpoint: str) -> str:
+    swapped = {"added": "removed", "removed": "added"}
+    return re.sub("added|removed", lambda found: swapped[found[0]], endpoint)
+
+
+@examples(20)
+@given(worlds(exposed=True), POD_CIDRS, st.booleans())
+def test_nothing_changes_between_a_world_and_itself(world: World, pod_cidrs: tuple[str, ...], apart: bool) -> None:
+    found = compared(sides(world, world, pod_cidrs, apart))
+    assert found.changes == ()
+    assert found.pairs == ()
+
+
+@examples(60)
+@given(changes(exposed=True, edits=4), POD_CIDRS)
+def test_the_incremental_diff_is_the_full_one(change: tuple[World, World], pod_cidrs: tuple[str, ...]) -> None:
+    loaded = sides(*change, pod_cidrs)
+    assert compared(loaded) == compared(loaded, full=True)
+
+
+@examples(40)
+@given(changes(), POD_CIDRS)
+def test_the_diff_is_that_of_the_second_reading(change: tuple[World, World], pod_cidrs: tuple[str, ...]) -> None:
+    """What is listed has the right verdicts on both sides; what is not listed did not change."""
+    loaded = sides(*change, pod_cidrs)
+    found = compared(loaded)
+    facts = [*found.endpoints.values(), *_every_known(*change, found)]
+    before, after = (Ends(world, loaded.lowered, facts) for world in change)
+    ports = telling_ports(*change, free=before.free)
+    pairs = _pairs(found)
+    for source, destination in itertools.permutations([fact.id for fact in facts], 2):
+        was, became, maybe_was, maybe_became, _ = pairs.get((source, destination), ((), (), (), (), ""))
+        if (source, destination) in pairs:
+            _agrees(before, source, destination, ports, pod_cidrs, (was, maybe_was))
+            _agrees(after, source, destination, ports, pod_cidrs, (became, maybe_became))
+        else:
+            _unchanged(before, after, source, destination, ports, pod_cidrs)
+
+
+def _every_known(base: World, head: World, found: Difference) -> list[EndpointFacts]:
+    """Workloads of both sides that no row has; addresses are told apart only where rows have them."""
+    have = {(f.object_kind, f.namespace, f.name) for f in found.endpoints.values() if f.kind == "workload"}
+    ends = Ends([*base, *head], sides(base, head).lowered, ())
+    return [
+        EndpointFacts(f"{pod.namespace}/{pod.kind}/{pod.name}", "workload", pod.kind, pod.namespace, pod.name)
+        for pod in ends.cluster.pods
+        if (pod.kind, pod.namespace, pod.name) not in have
+    ]
+
+
+def _unchanged(
+    before: Ends, after: Ends, source: str, destination: str, ports: list[int], pod_cidrs: tuple[str, ...]
+) -> None:
+    pairs_before = list(itertools.product(before.of(source), before.of(destination)))
+    pairs_after = list(itertools.product(after.of(source), after.of(destination)))
+    for was, became in itertools.zip_longest(pairs_before, pairs_after):
+        verdicts = []
+        for cluster, pair in ((before.cluster, was), (after.cluster, became)):
+            if pair is None or all(isinstance(end, str) for end in pair):
+                verdicts.append([Verdict.CLOSED] * len(PROTOCOLS) * len(ports))
+            else:
+                verdicts.append([v for *_, v in _questions(cluster, *pair, ports, pod_cidrs)])
+        assert verdicts[0] == verdicts[1], f"{source} -> {destination} changed, and no row says so"
+
+
+# --- Pods that are in no repository ---
+
+SMALL_POD, SMALL_NAMESPACE = ("web", "db", "x"), ("prod", "dev", "x")
+DROPPED = {"tier", "team"}
+
+
+def _small(value: Any) -> Any:
+    """A world over one pod label and one namespace label, so that all possible pods can be written out."""
+    if isinstance(value, dict):
+        return {key: _small(inner) for key, inner in value.items() if key not in DROPPED}
+    if isinstance(value, list):
+        return [_small(inner) for inner in value if not (isinstance(inner, dict) and inner.get("key") in DROPPED)]
+    return value
+
+
+def _possible_pods(cluster: Cluster, ends: Ends, elsewhere: dict[str, dict[str, str]]) -> list[Pod]:
+    return [
+        Pod("possible", namespace, f"{namespace}-{labels}", labels, ends.free)
+        for namespace in sorted({*cluster.namespaces, *elsewhere})
+        for labels in ({}, *({"app": value} for value in ("", *SMALL_POD)))
+    ]
+
+
+@examples(40)
+@given(changes().map(lambda change: (_small(change[0]), _small(change[1]))))
+def test_every_opening_among_all_possible_pods_is_shown(change: tuple[World, World]) -> None:
+    """For each port that opens between any two pods there could be, a row opens it between representatives."""
+    loaded = sides(*change)
+    found = compared(loaded)
+    assert not found.over_budget
+    before, after = (Ends(world, loaded.lowered, ()) for world in change)
+    elsewhere = {f"elsewhere-{env}": ({} if env is None else {"env": env}) for env in (None, *SMALL_NAMESPACE)}
+    clusters = [
+        ends.cluster._replace(namespaces={**_named(elsewhere), **ends.cluster.namespaces}) for ends in (before, after)
+    ]
+    both = [name for name in clusters[0].namespaces if name in clusters[1].namespaces]
+    pods = [pod for pod in _possible_pods(clusters[0], before, elsewhere) if pod.namespace in both]
+    shown = {
+        (protocol, port)
+        for pair in found.pairs or ()
+        for protocol, port in itertools.product(PROTOCOLS, telling_ports(*change, free=before.free))
+        if verdict_at(pair.before, pair.before_possible, protocol, port)
+        < verdict_at(pair.after, pair.after_possible, protocol, port)
+    }
+    missing = [
+        (protocol, port)
+        for protocol, port in itertools.product(PROTOCOLS, telling_ports(*change, free=before.free))
+        if (protocol, port) not in shown
+    ]
+    for source, destination in itertools.permutations(pods, 2):
+        for protocol, port in missing:
+            was, became = (verdict(Question(c, source, destination, protocol, port)) for c in clusters)
+            assert not was < became, f"{source.name} -> {destination.name} {port}/{protocol} opens, and no row says so"
+
+
+def _named(namespaces: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    return {name: {**labels, "kubernetes.io/metadata.name": name} for name, labels in namespaces.items()}
