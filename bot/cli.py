@@ -6,16 +6,18 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.errors import NetreachError, UsageError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
+    from bot.report.progress import Progress
     from bot.report.text import Line
     from bot.review import Folders, Place, Refs, Settings
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
 ALIASES = {"md": "markdown"}
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
-        options = _parser().parse_args(arguments)
+        options = _parser(arguments).parse_args(arguments)
         code: int = options.run(options)
         sys.stdout.flush()
         return code
@@ -45,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"internal error: {type(error).__name__}{': ' if words else ''}{words}{advice}", 70, verbose)
 
 
-def _say(message: str, code: int, verbose: bool) -> int:
-    """Tell a person what went wrong. Nothing here may fail: a closed stderr must not change the code."""
+def _say(message: str, code: int, verbose: bool = False) -> int:
+    """Tell a person something on stderr. Nothing here may fail: a closed stderr must not change the code."""
     from bot.report.escape import plain
 
     try:
@@ -62,29 +64,46 @@ def _say(message: str, code: int, verbose: bool) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; of the commands only the one that is asked for, where that is plain (each costs time at every start)."""
     parser = argparse.ArgumentParser(
         prog="netreach",
         description="Shows which network paths a change of Kubernetes manifests opens or closes, and why.",
+        formatter_class=_HELP,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"netreach {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog="netreach", required=True)
+    every = {
+        "diff": _add_diff,
+        "list": _add_list,
+        "explain": _add_explain,
+        "verify": _add_verify,
+        "render": _add_render,
+        "schema": _add_schema,
+    }
+    wanted = arguments[0] if arguments and arguments[0] in every else None
+    for name, add in every.items():
+        if wanted in (name, None):
+            add(commands)
+    return parser
 
-    diff = _command(
-        commands, "diff", _diff, "compare two Git refs, or two folders", "text, markdown, json, csv, dot, mermaid"
-    )
+
+# A fixed width: the same help on every machine, and nothing is loaded to ask the terminal for its own.
+_HELP = partial(argparse.HelpFormatter, width=110, max_help_position=32)
+
+
+def _add_diff(commands: Commands) -> None:
+    formats = "text, markdown, json, csv, dot, mermaid"
+    diff = _command(commands, "diff", _diff, "compare two Git refs, or two folders", formats)
     diff.add_argument(
-        "refs",
-        nargs="*",
-        metavar="BASE [HEAD]",
-        help="Git refs (default: origin's default branch and the working tree)",
+        "refs", nargs="*", metavar="REF", help="base and head (default: origin's default branch and the working tree)"
     )
     _two_sides(diff)
     diff.add_argument("--dirs", nargs=2, metavar=("BASE_DIR", "HEAD_DIR"), help="compare two folders, no Git")
     diff.add_argument("--pairs", action="store_true", help="json, csv: every changed pair beside the groups")
     diff.add_argument(
-        "--link", metavar="URL", help="markdown: address of the repository's files, like https://github.com/o/r/blob"
+        "--link", metavar="URL", help="markdown: where files stand by commit, like https://github.com/o/r/blob"
     )
     diff.add_argument(
         "--fail-on",
@@ -95,9 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     diff.add_argument("--exit-code", action="store_true", help="exit 1 on any difference, as git diff does")
 
-    listing = _command(commands, "list", _list, "every open path", "text, json, csv, dot, mermaid")
-    _one_side(listing)
 
+def _add_list(commands: Commands) -> None:
+    _one_side(_command(commands, "list", _list, "every open path", "text, json, csv, dot, mermaid"))
+
+
+def _add_explain(commands: Commands) -> None:
     explain = _command(commands, "explain", _explain, "walk one path and say what decides it", "text, json")
     explain.add_argument(
         "--from", dest="source", required=True, metavar="A", help="namespace/workload, internet, ip:ADDRESS, ..."
@@ -108,49 +130,53 @@ def _parser() -> argparse.ArgumentParser:
     _two_sides(explain)
     explain.add_argument("--dirs", nargs=2, metavar=("BASE_DIR", "HEAD_DIR"), help="two folders, no Git")
 
+
+def _add_verify(commands: Commands) -> None:
     verify = _command(commands, "verify", _verify, "check must-allow and must-deny expectations", "text, json")
     verify.add_argument(
         "expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations)"
     )
     _one_side(verify)
 
-    render = _command(commands, "render", _render, "the manifests that netreach sees, and where each came from", "yaml")
-    _one_side(render)
 
-    schema = commands.add_parser("schema", help="the JSON Schema of a document", allow_abbrev=False)
+def _add_render(commands: Commands) -> None:
+    _one_side(
+        _command(commands, "render", _render, "the manifests that netreach sees, and where each came from", "yaml")
+    )
+
+
+def _add_schema(commands: Commands) -> None:
+    words = "the JSON Schema of a document"
+    schema = commands.add_parser("schema", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
     schema.add_argument("name", help="report, list, verify, explain, expectations, config")
     schema.set_defaults(run=_schema)
-    return parser
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Commands,
     name: str,
     run: Callable[[argparse.Namespace], int],
     words: str,
     formats: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", allow_abbrev=False)
+    parser = commands.add_parser(
+        name, help=words, description=words[0].upper() + words[1:] + ".", formatter_class=_HELP, allow_abbrev=False
+    )
     parser.set_defaults(run=run, formats=tuple(formats.split(", ")))
-    parser.add_argument("--format", metavar="F", help=f"{formats} (default {formats.split(', ')[0]})")
-    parser.add_argument(
-        "-o", dest="outputs", action="append", default=[], metavar="F=FILE", help="write a format to a file; several"
-    )
-    parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these files; several")
-    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="not these files; several")
-    parser.add_argument("--config", metavar="FILE", help="instead of the base side's .netreach.yml")
-    parser.add_argument("--env", metavar="NAME", help="only this environment of the config")
-    parser.add_argument(
-        "--cni", choices=CNIS, help="default: the config, else what the manifests show, else kubernetes"
-    )
-    parser.add_argument("--pod-cidrs", metavar="LIST", help="where pods get addresses from: CIDRs with commas, or none")
-    parser.add_argument(
-        "--context", metavar="FILE", help="objects of the rest of the cluster (kubectl get ... -o yaml)"
-    )
-    parser.add_argument("--allow-empty", action="store_true", help="no manifests is no error")
-    parser.add_argument("--exit-zero", action="store_true", help="0 in place of 1")
-    parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
-    parser.add_argument("--verbose", action="store_true", help="more, and tracebacks")
+    add = parser.add_argument
+    add("--format", metavar="F", help=f"{formats} (default {formats.split(', ')[0]})")
+    add("-o", dest="outputs", action="append", default=[], metavar="F=FILE", help="write a format to a file; several")
+    add("--include", action="append", default=[], metavar="GLOB", help="only these files; several")
+    add("--exclude", action="append", default=[], metavar="GLOB", help="not these files; several")
+    add("--config", metavar="FILE", help="instead of the base side's .netreach.yml")
+    add("--env", metavar="NAME", help="only this environment of the config")
+    add("--cni", choices=CNIS, help="default: the config, else what the manifests show, else kubernetes")
+    add("--pod-cidrs", metavar="LIST", help="where pods get addresses from: CIDRs with commas, or none")
+    add("--context", metavar="FILE", help="objects of the rest of the cluster (kubectl get ... -o yaml)")
+    add("--allow-empty", action="store_true", help="no manifests is no error")
+    add("--exit-zero", action="store_true", help="0 in place of 1")
+    add("--quiet", action="store_true", help="nothing on stderr but errors")
+    add("--verbose", action="store_true", help="more, and tracebacks")
     return parser
 
 
@@ -306,13 +332,11 @@ def _render(options: argparse.Namespace) -> int:
 
         found, unread = review.manifests(place, settings)
     _write(options, targets, "manifests", found, {})
+    if not unread:
+        return 0
     from bot.report.sides import place as where
 
-    return (
-        _say("\n".join(f"not read: {where(row.file, row.lines)}: {row.reason}" for row in unread), 3, False)
-        if unread
-        else 0
-    )
+    return _say("\n".join(f"not read: {where(row.file, row.lines)}: {row.reason}" for row in unread), 3)
 
 
 def _schema(options: argparse.Namespace) -> int:
@@ -329,10 +353,10 @@ def _gate(options: argparse.Namespace, code: int) -> int:
     return 0 if code == 1 and options.exit_zero else code
 
 
-def _working(options: argparse.Namespace, what: str) -> AbstractContextManager[None]:
-    from bot.report.progress import shown
+def _working(options: argparse.Namespace, what: str) -> Progress:
+    from bot.report.progress import Progress
 
-    return shown(what, None if options.quiet else sys.stderr)
+    return Progress(what, None if options.quiet else sys.stderr)
 
 
 def _targets(options: argparse.Namespace) -> list[tuple[str, str]]:
@@ -376,7 +400,7 @@ def _write(
         except OSError as error:
             raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
         if not options.quiet:
-            sys.stderr.write(f"netreach: wrote {name} to {file}\n")
+            _say(f"wrote {name} to {file}", 0)
 
 
 def _flat(content: str | list[Line]) -> str:

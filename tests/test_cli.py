@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 import bot
 from bot import cli, review
 from bot.errors import GitError, InternalError, NoManifests, PublishError
+from bot.report import progress
 from tests.report import reviews
 
 Calls = list[tuple[Any, ...]]
@@ -245,3 +250,47 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["diff", "--help"]) == 0
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.endswith(f"netreach {bot.__version__}\n")
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "bot", "schema", "report"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.close()
+        assert run.stderr is not None
+        assert run.stderr.read() == b""
+    assert run.returncode == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    stream = Terminal()
+    with progress.Progress("comparing", stream):
+        time.sleep(0.1)
+    assert stream.getvalue().startswith("\rcomparing [")
+    assert stream.getvalue().endswith("\r\x1b[K")
+    quiet = io.StringIO()
+    with progress.Progress("comparing", quiet), progress.Progress("comparing", None):
+        time.sleep(0.05)
+    assert quiet.getvalue() == ""
+
+
+def test_colours_only_on_a_terminal_that_wants_them(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = []
+    for settings in ({}, {"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        with monkeypatch.context() as context:
+            stream = Terminal()
+            context.setattr(sys, "stdout", stream)
+            for name, value in settings.items():
+                context.setenv(name, value)
+            assert cli.main(["diff", "main"]) == 0
+            shown.append("\x1b[" in stream.getvalue())
+    assert shown == [True, False, False]

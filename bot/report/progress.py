@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import threading
 
 PATIENCE = 1.0
+WIDTH = 20
 
 
-@contextmanager
-def shown(what: str, stream: TextIO | None) -> Iterator[None]:
-    """While the block runs longer than a second, say on `stream` (if it is a terminal) what is going on."""
-    if stream is None or not stream.isatty():
-        yield
-        return
-    import threading
-    import time
+class Progress:
+    """While the block runs longer than a second, says on `stream` (None, or no terminal: nowhere) what is going on."""
 
-    done = threading.Event()
+    def __init__(self, what: str, stream: TextIO | None) -> None:
+        self._what = what
+        self._stream = stream
+        self._thread: threading.Thread | None = None
+        self._done: threading.Event | None = None
 
-    def tick() -> None:
-        start = time.monotonic()
+    def __enter__(self) -> None:
+        if self._stream is not None and self._stream.isatty():
+            import threading
+
+            self._done = threading.Event()
+            self._thread = threading.Thread(target=self._tick, args=(self._stream, self._done), daemon=True)
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._done is not None and self._thread is not None:
+            self._done.set()
+            self._thread.join()
+
+    def _tick(self, stream: TextIO, done: threading.Event) -> None:
         if done.wait(PATIENCE):
             return
-        while not done.wait(0.2):
-            filled = int((time.monotonic() - start) * 5) % 20
-            bar = "".join("#" if (cell - filled) % 20 < 5 else "." for cell in range(20))
-            stream.write(f"\r{what} [{bar}] {time.monotonic() - start:.0f} s")
+        step = 0
+        while True:
+            bar = "".join("#" if (cell - step) % WIDTH < WIDTH // 4 else "." for cell in range(WIDTH))
+            stream.write(f"\r{self._what} [{bar}]")
             stream.flush()
+            step += 1
+            if done.wait(0.2):
+                break
         stream.write("\r\x1b[K")
         stream.flush()
-
-    thread = threading.Thread(target=tick, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 
 from bot.reachability.change import Witness
 from bot.report.words import number
 from bot.review import Review, Side
 
 SHORT = 7
+
+
+def quoted(text: str) -> str:
+    """The text as one word of a shell."""
+    if re.fullmatch(r"[A-Za-z0-9@%+=:,./_-]+", text):
+        return text
+    from shlex import quote
+
+    return quote(text)
 
 
 def short(side: Side) -> str:
@@ -45,8 +54,8 @@ def behind(review: Review) -> str:
 def command(review: Review) -> str:
     """The command that prints this review on anyone's machine."""
     if review.base.sha is None:
-        return f"netreach diff --dirs {shlex.quote(review.base.ref)} {shlex.quote(review.head.ref)}"
-    base = review.base.sha[:12] if review.base.sha else shlex.quote(review.base.ref)
+        return f"netreach diff --dirs {quoted(review.base.ref)} {quoted(review.head.ref)}"
+    base = review.base.sha[:12] if review.base.sha else quoted(review.base.ref)
     head = f" --head {review.head.sha[:12]}" if review.head.sha else ""
     return f"netreach diff --base {base}{head} --mode {review.mode}"
 
@@ -55,7 +64,7 @@ def explain(review: Review, witness: Witness) -> str:
     """The command that walks the witness's path on both sides."""
     if witness.explain:
         return witness.explain
-    ends = f"--from {shlex.quote(witness.source)} --to {shlex.quote(witness.destination)} --port {shlex.quote(witness.port)}"
+    ends = f"--from {quoted(witness.source)} --to {quoted(witness.destination)} --port {quoted(witness.port)}"
     return f"{command(review).replace('netreach diff', 'netreach explain', 1)} {ends}"
 
 
