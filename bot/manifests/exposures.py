@@ -172,10 +172,15 @@ class _Services:
         self, namespace: str, name: str, protocols: tuple[str, ...], wanted: object, notes: list[str]
     ) -> list[Backend]:
         """What the port `wanted` of a Service (its number or name; None: every port) leads to, for these protocols."""
-        ports = self._ports(namespace, name, notes)
-        found = [port for port in ports if port.protocol in protocols and _is_wanted(port, wanted)]
+        ports = [port for port in self._ports(namespace, name, notes) if port.protocol in protocols]
+        found = [port for port in ports if _is_wanted(port, wanted)]
         if ports and not found:
-            notes.append(f"Service {namespace}/{name} has no such {'/'.join(protocols)} port: {wanted}")
+            # ingress-nginx also takes a target port (internal/ingress/controller, serviceEndpoints)
+            found = [port for port in ports if str(port.target) == str(wanted)]
+            which = (
+                f"port {wanted}, only the target port of another" if found else f"{'/'.join(protocols)} port {wanted}"
+            )
+            notes.append(f"Service {namespace}/{name} has no {which}")
         return [backend for port in found for backend in self._backends(namespace, name, port, notes)]
 
     def reach_endpoints(self, namespace: str, name: str, target: object, notes: list[str]) -> list[Backend]:

@@ -41,8 +41,11 @@ class Object:
     def value(self) -> Any:
         """The manifest, as Kubernetes reads it; a workload's is read again when it is first asked for."""
         value = self.document.value
-        for step in self.pointer:
-            value = value[step]
+        if self.pointer:
+            for step in self.pointer:
+                value = value[step]
+            if not value.get("kind") or not value.get("apiVersion"):
+                return {**value, "apiVersion": self.api_version, "kind": self.kind}
         return value
 
     def __repr__(self) -> str:
@@ -64,12 +67,16 @@ class Borrower(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Everything in one document; `borrowers` become workloads once the whole side is known."""
+    """Everything in one document; `borrowers` become workloads once the whole side is known.
+
+    `flaws` are missing from the rest, `oddities` are in it.
+    """
 
     objects: tuple[Object, ...] = ()
     workloads: tuple[Workload, ...] = ()
     borrowers: tuple[Borrower, ...] = ()
     flaws: tuple[Flaw, ...] = ()
+    oddities: tuple[Flaw, ...] = ()
 
 
 class Malformed(Exception):
@@ -82,7 +89,6 @@ class Malformed(Exception):
 
 
 NOTHING = Contents()
-_DEEPEST_LIST = 4
 
 
 def contents(document: Document, default_namespace: str) -> Contents:
@@ -105,14 +111,20 @@ def _read(document: Document, default_namespace: str) -> Contents:
     if type(value) is not dict:
         return NOTHING
     reading = _Reading(document, default_namespace)
-    reading.take(value, ())
+    reading.take(value, (), "", "")
     if reading.objects:
         document.keep(value, None)
-    return Contents(tuple(reading.objects), tuple(reading.workloads), tuple(reading.borrowers), tuple(reading.flaws))
+    return Contents(
+        tuple(reading.objects),
+        tuple(reading.workloads),
+        tuple(reading.borrowers),
+        tuple(reading.flaws),
+        tuple(reading.oddities),
+    )
 
 
 _WORDS = re.compile(r"\b(?:apiVersion|kind)\b")
-_TEMPLATING = re.compile(r"\{\{|\{%")
+_TEMPLATING = re.compile(r"\{\{|\{%|\$\{\w")
 _TEMPLATE_AT_MARGIN = re.compile(r"^\{\{", re.MULTILINE)
 
 
@@ -138,14 +150,15 @@ class _Reading:
         self.workloads: list[Workload] = []
         self.borrowers: list[Borrower] = []
         self.flaws: list[Flaw] = []
+        self.oddities: list[Flaw] = []
         self.templated = "{{" in document.text or "${" in document.text
 
     def flaw(self, path: Path, reason: str) -> None:
         self.flaws.append(Flaw(self.document.lines(path), reason))
 
-    def take(self, value: dict[str, Any], pointer: Path) -> None:
-        """One object, or a list of such."""
-        api_version, kind = value.get("apiVersion"), value.get("kind")
+    def take(self, value: dict[str, Any], pointer: Path, list_version: str, list_kind: str) -> None:
+        """One object, or a list of such; what a typed list says holds for an item that does not say it itself."""
+        api_version, kind = value.get("apiVersion") or list_version, value.get("kind") or list_kind
         if type(kind) is not str or not kind:
             return
         if type(api_version) is not str or not api_version:
@@ -172,7 +185,7 @@ class _Reading:
         items = value.get("items")
         if items is None:
             return
-        if type(items) is not list or len(pointer) >= 2 * _DEEPEST_LIST:
+        if type(items) is not list:
             self.flaw((*pointer, "items"), f"{kind}: items must be a list of objects")
             return
         for at, item in enumerate(items):
@@ -181,14 +194,11 @@ class _Reading:
                 self.flaw(here, f"{kind}: an item that is no object")
                 continue
             if kind != "List":
-                if item.get("kind") in (None, ""):
-                    item["kind"] = kind[:-4]
-                if item.get("apiVersion") in (None, ""):
-                    item["apiVersion"] = api_version
-            elif not isinstance(item.get("kind"), str):
+                self.take(item, here, api_version, kind[:-4])
+            elif isinstance(item.get("kind"), str):
+                self.take(item, here, "", "")
+            else:
                 self.flaw(here, "List: an item without kind")
-                continue
-            self.take(item, here)
 
     def take_object(self, value: dict[str, Any], api_version: str, kind: str, group: str, pointer: Path) -> None:
         """Raises Malformed."""
@@ -206,8 +216,14 @@ class _Reading:
         matters = template is not None or read
         if self.templated and matters:
             self.refuse_templating(value, kind, template)
-        name = metadata.get("name") or metadata.get("generateName")
-        if not is_name(name):
+        name = metadata.get("name")
+        if name is None or name == "":
+            name = metadata.get("generateName")
+        if kind.endswith("Policy") and type(name) is str and name and not is_name(name):
+            # Its meaning is plain, and no endpoint is called by it.
+            lines = self.document.lines((*pointer, "metadata", "name"))
+            self.oddities.append(Flaw(lines, f"{kind} {shown(name)}: the API server refuses such a name"))
+        elif not is_name(name):
             if matters:
                 raise Malformed(
                     ("metadata", "name") if "name" in metadata else ("metadata",),
@@ -217,8 +233,10 @@ class _Reading:
         if kind in kinds.CLUSTER_SCOPED:
             namespace = ""
         else:
-            found = metadata.get("namespace") or self.default_namespace
-            if not is_name(found):
+            found = metadata.get("namespace")
+            if found is None or found == "":
+                found = self.default_namespace
+            elif not is_name(found):
                 if matters:
                     raise Malformed(("metadata", "namespace"), "metadata.namespace is no name")
                 return
