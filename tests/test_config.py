@@ -109,8 +109,13 @@ ENDS = (
     "label:a",
     "ip:10.0.0.1",
     "cidr:::/0",
+    "entity:world",
+    "fqdn:*.example.org",
+    "node:n1",
+    "host:n1",
+    "ingress:default/shop",
+    "mine",
 )
-ENDS += ("entity:world", "fqdn:*.example.org", "node:n1", "host:n1", "ingress:default/shop", "mine")
 
 
 @pytest.mark.parametrize("end", ENDS)

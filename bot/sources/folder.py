@@ -113,6 +113,8 @@ def _read(place: str, limit: int) -> bytes | str:
             data = b""
             while len(data) <= limit and (more := os.read(descriptor, min(status.st_size, limit) + 1)):
                 data += more
+                if len(data) == status.st_size:
+                    break
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -199,7 +199,10 @@ def _working_tree(git: Repository, limits: Limits) -> _Point:
     tip = _resolve(git, "HEAD")
     if os.path.exists(git.index):
         with open(git.index, "rb") as index, open(git.scratch_index, "wb") as copy:
+            age = os.fstat(index.fileno())
             copy.write(index.read())
+        # Git looks into a file that is as old as the index, since stat alone cannot tell whether it changed: keep that age.
+        os.utime(git.scratch_index, ns=(age.st_atime_ns, age.st_mtime_ns))
     what = "list what changed in the working tree"
     asked = ("ls-files", "-t", "-z", "--modified", "--deleted", "--others", "--exclude-standard")
     unread = []

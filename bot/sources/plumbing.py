@@ -57,6 +57,7 @@ class Repository:
         self.scratch_index = os.path.join(scratch, "index")
         self._environment = _environment()
         self._session: subprocess.Popen[bytes] | None = None
+        self._sizes: dict[str, Blob | None] = {}
         self._blobs: dict[str, bytes] = {}
         if not os.path.isdir(path):
             raise GitError(f"{path} is not a folder: say with --repo where the Git repository is")
@@ -148,9 +149,13 @@ class Repository:
         return [answer[0] if len(answer) == 3 and answer[1] == "commit" else None for answer in answers]
 
     def sizes(self, ids: Iterable[str]) -> list[Blob | None]:
-        """What is known of each object, None for one that is missing. Raises GitError."""
-        answers = self._ask(f"info {name}\n".encode() for name in ids)
-        return [Blob(answer[1], int(answer[2])) if len(answer) == 3 else None for answer in answers]
+        """What is known of each object, None for one that is missing; asked for twice, git is once. Raises GitError."""
+        wanted = list(ids)
+        unknown = [name for name in dict.fromkeys(wanted) if name not in self._sizes]
+        answers = self._ask(f"info {name}\n".encode() for name in unknown)
+        for name, answer in zip(unknown, answers, strict=True):
+            self._sizes[name] = Blob(answer[1], int(answer[2])) if len(answer) == 3 else None
+        return [self._sizes[name] for name in wanted]
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """The content of each blob; asked for twice, it is read once and the same bytes object. Raises GitError."""

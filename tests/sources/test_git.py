@@ -171,6 +171,18 @@ def test_a_file_replaced_by_a_folder_and_the_reverse(git: Git) -> None:
     assert list(compare(str(git.root), "main").head.contents) == ["a.yaml/d.yaml", "b.yaml"]
 
 
+def test_a_change_within_the_same_tick_of_the_clock_is_seen(git: Git) -> None:
+    git.run("config", "core.trustctime", "false")
+    git.commit({"a.yaml": "a: 1\n"})
+    moment = (1_700_000_000_000_000_000, 1_700_000_000_000_000_000)
+    os.utime(git.root / "a.yaml", ns=moment)
+    git.run("update-index", "--refresh")
+    git.write({"a.yaml": "a: 2\n"})
+    for name in ("a.yaml", ".git/index"):
+        os.utime(git.root / name, ns=moment)
+    assert compare(str(git.root), "main").head.contents == {"a.yaml": b"a: 2\n"}
+
+
 def test_a_large_file_of_the_working_tree_is_unread_and_its_old_content_not_taken_for_it(git: Git) -> None:
     git.commit({"a.yaml": "a: 1\n", "b.yaml": "b: 1\n"})
     git.write({"a.yaml": "a: 1\n" + "# \n" * 100})
