@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.errors import UsageError
-from bot.policies.cni_profiles import PROFILES, VENDORS, Profile
+from bot.policies.cni_profiles import PROFILES, VENDORS, Profile, Version
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object, Snapshot
@@ -28,12 +30,14 @@ _FAMILIES = {
 _CALICO = ("projectcalico.org", "crd.projectcalico.org")
 _CALICO_POLICIES = ("NetworkPolicy", "GlobalNetworkPolicy")
 _POLICY_KINDS = sorted({*_CALICO_POLICIES, *(kind for kind, _ in _FAMILIES)})
-# Controllers by the name of what runs them, the most telling first: whoever enforces policies beside flannel comes before it.
+# Controllers by the name of what runs them.
 _CONTROLLERS = {
     "cilium": "cilium",
     "calico-node": "calico",
     "antrea-agent": "antrea",
     "ovnkube-node": "ovn-kubernetes",
+    "kube-ovn-cni": "kube-ovn",
+    "anetd": "gke",
     "kube-network-policies": "kube-network-policies",
     "kube-router": "kube-router",
     "azure-npm": "azure",
@@ -49,12 +53,22 @@ _CHARTS = {
     "calico": "calico",
     "antrea": "antrea",
     "ovn-kubernetes": "ovn-kubernetes",
+    "kube-ovn": "kube-ovn",
     "kube-network-policies": "kube-network-policies",
     "kube-router": "kube-router",
     "aws-vpc-cni": "aws-vpc-cni",
     "flannel": "flannel",
 }
+# Of several, whoever enforces policies for another's network comes first (Calico for flannel is Canal).
+_PRECEDENCE = (
+    *("gke", "cilium", "calico", "antrea", "ovn-kubernetes", "kube-ovn", "kube-network-policies", "kube-router"),
+    *("azure", "weave", "kindnet", "aws-vpc-cni", "none", "flannel"),
+)
+_IMAGES = {"calico": "calico/node", "cilium": "cilium/cilium", "antrea": "antrea/", "aws-vpc-cni": "amazon-k8s-cni"}
+_OFF = {"aws-vpc-cni": "--enable-network-policy=false", "kube-router": "--run-firewall=false"}
+_TAG = re.compile(r":v?(\d{1,4})\.(\d{1,4})\b")
 _INSTALLERS = ("Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application")
+_OWN_WAYS = ("cilium", "calico")
 _OF_VENDOR = {
     "Cilium": "cilium",
     "Calico": "calico",
@@ -66,28 +80,58 @@ _OF_VENDOR = {
 
 
 class Choice(NamedTuple):
-    """The CNI of a run. `mixed`: several vendors' policies stand side by side, so that none can be said to be ignored."""
+    """The CNI of a run. `how`: who says so; `version`: of the CNI, where an image tells; `mixed`: several vendors' policies
+    stand side by side, so that none can be said to be ignored.
+    """
 
     profile: Profile
-    notes: tuple[str, ...] = ()
+    how: str = ""
+    version: Version | None = None
     mixed: bool = False
+
+    def enforces(self, family: str) -> bool:
+        """Whether policies of a family have an effect."""
+        cell = self.profile.apis.get(family)
+        return cell is not None and cell.at(self.version)
+
+    def unanalysed(self, family: str | None) -> bool:
+        """Whether policies of a family count, and this version cannot say what they do."""
+        return family in VENDORS and (self.mixed or self.enforces(str(family)))
 
     def ignores(self, family: str) -> str | None:
         """Why policies of a family have no effect here, or are not analysed; None: they are evaluated."""
         if self.unanalysed(family):
             return f"{family} policies are not analysed yet by this version"
-        if family in self.profile.enforces:
+        if self.enforces(family):
             return None
-        return f"no effect: {self.profile.title} does not enforce {self._words(family)}"
+        of = f"{family} policies" if family in VENDORS else family
+        version = "" if self.version is None else f" {self.version[0]}.{self.version[1]}"
+        return f"no effect: {self.profile.title}{version} does not enforce {of if self.enforced else 'network policies'}"
 
-    def unanalysed(self, family: str | None) -> bool:
-        """Whether policies of a family count, and this version cannot say what they do."""
-        return family in VENDORS and (self.mixed or family in self.profile.enforces)
+    @property
+    def cidr_meets_pods(self) -> bool:
+        """Whether an ipBlock matches pods by their addresses."""
+        cell = self.profile.features.get("ipBlock of pods")
+        return cell is None or cell.enforced
 
-    def _words(self, family: str) -> str:
-        if not self.profile.enforces:
-            return "network policies"
-        return f"policies of {family}" if family in VENDORS else family
+    @property
+    def enforced(self) -> bool:
+        """Whether anything is enforced at all."""
+        return any(cell.enforced for cell in self.profile.apis.values())
+
+    def notes(self, families: Iterable[str]) -> tuple[str, ...]:
+        """What a reader must know of the CNI before anything else, given the families of policies that there are."""
+        if not self.enforced:
+            return (f"Everything is open: {self.profile.title} ({self.how}) enforces no network policies.",)
+        out = []
+        if self.profile.name in _OWN_WAYS:
+            out.append(f"{self.profile.title} ({self.how}): policies are read as Kubernetes defines them, its own ways not yet.")
+        for family in families:
+            cell = self.profile.apis.get(family)
+            condition = cell.condition(self.version) if cell is not None and cell.at(self.version) else ""
+            if condition and family not in VENDORS:
+                out.append(f"{self.profile.title} ({self.how}) enforces {family} {condition}; it is taken to do so here.")
+        return tuple(out)
 
 
 def family(kind: str, api_version: str) -> str | None:
@@ -98,47 +142,43 @@ def family(kind: str, api_version: str) -> str | None:
     return _FAMILIES.get((kind, group))
 
 
+def families(base: Snapshot, head: Snapshot) -> list[str]:
+    """The policy APIs that either side has objects of, in alphabetical order."""
+    kinds = {(obj.kind, obj.api_version) for side in (base, head) for obj in side.by_kind(*_POLICY_KINDS)}
+    return sorted({found for found in (family(*kind) for kind in kinds) if found is not None})
+
+
 def choose(base: Snapshot, head: Snapshot, name: str | None) -> Choice:
     """The CNI of this name, or what the objects show, or plain Kubernetes. Raises UsageError for a name that is not known."""
     if name is not None:
-        profile = PROFILES.get(name)
-        if profile is None:
+        if name not in PROFILES:
             raise UsageError(f"unknown CNI {name!r}; known are {', '.join(PROFILES)}")
-        return Choice(profile, _notes(profile, "set"))
-    found, how = _detect(base, head)
+        return Choice(PROFILES[name], "as set")
+    found = _detect(base, head)
     if found is not None:
-        return Choice(PROFILES[found], _notes(PROFILES[found], how))
-    kinds = {(obj.kind, obj.api_version) for side in (base, head) for obj in side.by_kind(*_POLICY_KINDS)}
-    present = sorted({vendor for vendor in (family(*kind) for kind in kinds) if vendor in VENDORS})
+        return found
+    present = [found for found in families(base, head) if found in VENDORS]
     if len(present) == 1:
-        profile = PROFILES[_OF_VENDOR[present[0]]]
-        return Choice(profile, _notes(profile, f"found by {present[0]} policies"))
-    return Choice(PROFILES["kubernetes"], (), bool(present))
+        return Choice(PROFILES[_OF_VENDOR[present[0]]], f"found by its {present[0]} policies")
+    return Choice(PROFILES["kubernetes"], "by default", None, bool(present))
 
 
-def _notes(profile: Profile, how: str) -> tuple[str, ...]:
-    if profile.enforces:
-        return ()
-    return (f"Everything is open: {profile.title} ({how}) enforces no network policies.",)
-
-
-def _detect(base: Snapshot, head: Snapshot) -> tuple[str | None, str]:
-    """What the workloads, Helm releases and operator objects of either side install."""
-    found: dict[str, str] = {}
+def _detect(base: Snapshot, head: Snapshot) -> Choice | None:
+    """What the workloads, Helm releases and operator objects of either side install; of several, who enforces policies."""
+    found: dict[str, Choice] = {}
     for side in (head, base):
         controllers = {workload.name for workload in side.workloads} & _CONTROLLERS.keys()
         for workload in side.workloads if controllers else ():
             if workload.name in controllers and workload.kind in ("DaemonSet", "Deployment"):
-                name = _CONTROLLERS[workload.name]
-                found.setdefault(_with_addon(name, workload.object), f"{workload.kind} {workload.namespace}/{workload.name}")
+                containers = _containers(workload.object)
+                name = _enforcer(_CONTROLLERS[workload.name], containers)
+                how = f"found by {workload.kind} {workload.namespace}/{workload.name}"
+                found.setdefault(name, Choice(PROFILES[name], how, _version(name, containers)))
         for obj in side.by_kind(*_INSTALLERS):
             installed = _installed(obj)
             if installed is not None:
-                found.setdefault(installed, f"{obj.kind} {obj.name}")
-    for name in dict.fromkeys(_CONTROLLERS.values()):
-        if name in found:
-            return name, f"found by {found[name]}"
-    return None, ""
+                found.setdefault(installed, Choice(PROFILES[installed], f"found by {obj.kind} {obj.name}"))
+    return next((found[name] for name in _PRECEDENCE if name in found), None)
 
 
 def _installed(obj: Object) -> str | None:
@@ -158,14 +198,31 @@ def _installed(obj: Object) -> str | None:
     return None
 
 
-def _with_addon(name: str, obj: Object) -> str:
-    """Flannel's own add-on runs kube-network-policies in the same pod (its chart: `netpol.enabled`)."""
-    containers = _at(obj.value, "spec", "template", "spec", "containers")
-    if name == "flannel" and isinstance(containers, list):
-        images = [str(container.get("image")) for container in containers if isinstance(container, dict)]
-        if any("kube-network-policies" in image for image in images):
-            return "kube-network-policies"
-    return name
+def _containers(obj: Object) -> list[tuple[str, list[str]]]:
+    """(image, arguments) of each container of a workload."""
+    listed = _at(obj.value, "spec", "template", "spec", "containers")
+    out = []
+    for container in listed if isinstance(listed, list) else ():
+        if isinstance(container, dict):
+            arguments = [item for key in ("command", "args") if isinstance(container.get(key), list) for item in container[key]]
+            out.append((str(container.get("image")), [str(argument) for argument in arguments]))
+    return out
+
+
+def _enforcer(name: str, containers: list[tuple[str, list[str]]]) -> str:
+    """Flannel's own add-on runs kube-network-policies in its pod; AWS' agent and kube-router can be told not to enforce."""
+    if name == "flannel" and any("kube-network-policies" in image for image, _ in containers):
+        return "kube-network-policies"
+    return "none" if any(_OFF.get(name) in arguments for _, arguments in containers) else name
+
+
+def _version(name: str, containers: list[tuple[str, list[str]]]) -> Version | None:
+    """The version in the tag of the image that enforces."""
+    for image, _ in containers:
+        found = _TAG.search(image)
+        if found is not None and _IMAGES.get(name, "?") in image:
+            return int(found[1]), int(found[2])
+    return None
 
 
 def _at(value: object, *path: str) -> object:

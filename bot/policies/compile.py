@@ -65,13 +65,14 @@ def _lower_sides(
         cni=chosen.profile.name,
         universe=UNIVERSE,
         pod_addresses=pod_addresses(base, head) if pod_cidrs == "learn" else pod_cidrs,
-        cidr_meets_pods=True,
+        cidr_meets_pods=chosen.cidr_meets_pods,
         port_numbers=names.all_numbers(),
         free_ports=names.free,
         assumptions=tuple(terms.assumptions.values()),
     )
     (base_chain, base_problems), (head_chain, head_problems) = sides
-    return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, chosen.notes)
+    notes = chosen.notes(profiles.families(base, head))
+    return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, notes)
 
 
 def _lower_both(
