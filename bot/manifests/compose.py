@@ -383,7 +383,7 @@ class _Marking:
         self.line_of = line_of
 
     def of(self, node: Node, key: Node | None, depth: int) -> Marks:
-        first = last = self.line_of(node.start_mark)
+        first = last = min(self.line_of(node.start_mark), len(self.lines))
         parts: dict[str, Marks] | list[Marks] | None = None
         if depth > DEEPEST:
             pass
@@ -398,16 +398,15 @@ class _Marking:
         elif parts:
             last = max(part.last for part in (parts.values() if isinstance(parts, dict) else parts))
         if key is not None:
-            first = self.line_of(key.start_mark)
+            first = min(self.line_of(key.start_mark), len(self.lines))
             last = max(last, first)
         return Marks(first, last, parts)
 
     def end(self, node: Any) -> int:
         """The last line with something of a scalar or a flow collection: a block scalar's mark is after its blank lines."""
-        first, last = self.line_of(node.start_mark), self.line_of(node.end_mark)
-        if last > first and node.end_mark.column == 0:
+        first, last = (min(self.line_of(mark), len(self.lines)) for mark in (node.start_mark, node.end_mark))
+        if last > first and node.end_mark.column == 0 and self.line_of(node.end_mark) == last:
             last -= 1
-        last = min(last, len(self.lines))
         while last > first and not self.lines[last - 1].strip():
             last -= 1
         return last

@@ -237,7 +237,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_counts():
 )  # fmt: skip
 def test_malformed_objects_are_absent_and_named(text, line, reason):
     snapshot = side(text)
-    assert [(unread.lines[0], unread.reason) for unread in snapshot.unread] == [(line, reason)]
+    [unread] = snapshot.unread
+    assert unread.lines is not None
+    assert (unread.lines[0], unread.reason) == (line, reason)
     assert snapshot.objects == {}
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.manifests import compose, kinds, yaml
-from bot.manifests.yaml import Document, Reader, decode, split
+from bot.manifests.yaml import Document, Located, Reader, decode, split
 
 
 def value(text: str):
@@ -24,6 +24,11 @@ def problem(text: str):
     assert document.value is None
     assert document.error is not None
     return document.error.line, document.error.reason
+
+
+def reason(located: Located) -> str:
+    assert located.document.error is not None
+    return located.document.error.reason
 
 
 # --- Scalars ---
@@ -136,12 +141,12 @@ def test_sizes_are_bounded(monkeypatch):
     assert "parts" in problem("a: [" + "x, " * 200 + "]")[1]
     monkeypatch.setattr(yaml, "LARGEST_FILE", 10)
     [only] = Reader().read("f.yaml", b"a: 1\n" * 10)
-    assert only.document.error.reason.startswith("the file is larger")
+    assert reason(only).startswith("the file is larger")
     monkeypatch.undo()
     monkeypatch.setattr(yaml, "MOST_DOCUMENTS", 3)
     found = Reader().read("f.yaml", b"---\na: 1\n" * 5)
     assert [located.line for located in found] == [2, 4, 6, 8]
-    assert "documents" in found[-1].document.error.reason
+    assert "documents" in reason(found[-1])
 
 
 # --- Files ---
@@ -164,7 +169,7 @@ def test_markers_inside_of_a_line_or_indented_are_none():
 def test_one_broken_document_leaves_the_others():
     found = Reader().read("f.yaml", b"a: 1\n---\nb: [\n---\nc: 3\n")
     assert [(located.line, located.document.value) for located in found] == [(1, {"a": 1}), (3, None), (5, {"c": 3})]
-    assert found[1].document.error.reason.startswith("not YAML")
+    assert reason(found[1]).startswith("not YAML")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,7 @@ def test_byte_order_marks_and_line_ends(data):
 def test_bytes_that_are_no_text():
     found = Reader().read("f.yaml", b"a: 1\n---\nb: \xff\n---\nc: \x00\n")
     assert [located.document.error is None for located in found] == [True, False, False]
-    assert found[1].document.error.reason == "not UTF-8"
+    assert reason(found[1]) == "not UTF-8"
 
 
 def test_tabs():
@@ -312,12 +317,12 @@ def test_what_is_skipped_has_no_other_kind(text):
     for piece in (text, f"kind: Secret\n{text}", f'a: "\nkind: Secret\n{text}'):
         if kinds.is_skipped(piece + "\n"):
             found = Document(piece + "\n").value
-            assert found is None or found["kind"].split()[0] == "Secret"
+            assert found is None or found.get("kind", "Secret").split()[0] == "Secret"
 
 
 # --- Properties ---
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=10)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
