@@ -192,6 +192,8 @@ def _environment(value: Environment, page: Page) -> list[str]:
             out.append(
                 "\n".join(["| | Change | From | To | Ports | Why | Paths |", "|:-:|---|---|---|---|---|--:|", *table])
             )
+        if any(row.hypothetical for row in shown):
+            out.append("<sub>+ paths with pods that are not in Git, but that the selectors would match.</sub>")
         if left:
             paths = number(sum(row.paths for row in left), "path")
             out.append(f"and {number(len(left), 'more group')}, {paths} (`netreach diff --format json` has all).")
@@ -240,8 +242,18 @@ def _row(change: Change, environment: Environment, names: Names, page: Page) -> 
         why = f"{why}. " if why else ""
         why += f"Blocked by `fail-on: {', '.join(page.review.fail_on)}`"
     cells = [icon, what, _set(change.sources, names, page.level), _set(change.destinations, names, page.level)]
-    cells += [prose(change_ports(change, environment.universe, "→")), why, f"{change.paths:,}"]
+    cells += [prose(change_ports(change, environment.universe, "→")), why, _paths(change)]
     return f"| {' | '.join(cells)} |"
+
+
+def _paths(change: Change) -> str:
+    """Those between what is known, and how many more there are with pods that are not in Git."""
+    known = change.paths - change.hypothetical
+    return (
+        f"{known:,} +{change.hypothetical:,}"
+        if known and change.hypothetical
+        else f"{'' if known else '+'}{change.paths:,}"
+    )
 
 
 def _why(change: Change, page: Page) -> str:
@@ -341,8 +353,6 @@ def _evidence(rows: Sequence[Change], environment: Environment, names: Names, pa
         for title, ids in (("From", row.sources), ("To", row.destinations)):
             if len(ids) <= 40 and any(part.lead or part.kind == "words" for part in names.parts(ids)[: len(ids) - 1]):
                 lines += ["", f"{title}: {_set(ids, names, page.level, everything=True)}"]
-        if row.hypothetical:
-            lines += ["", f"{number(row.hypothetical, 'path')} of {row.paths:,} with pods that are not in Git."]
         lines += ["", f"Check it yourself: {code(sides.explain(page.review, witness), 600)}"]
         parts.append("\n".join(lines))
     what = (

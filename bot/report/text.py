@@ -148,12 +148,13 @@ def _row(
         lines.append([("dim", "  --> "), ("", f"and {len(change.causes) - 6} more objects together")])
     sources, destinations = (clean(plain_set(names.parts(ids)), 1000) for ids in (change.sources, change.destinations))
     witness = change.witness
-    also = f", {change.hypothetical:,} with pods not in Git" if change.hypothetical else ""
+    known = change.paths - change.hypothetical
+    also = f"{', and ' if known else ''}{change.hypothetical:,} with pods not in Git" if change.hypothetical else ""
     facts = [
         ("from", sources),
         ("to", destinations),
         ("ports", change_ports(change, environment.universe)),
-        ("paths", f"{change.paths:,}{also}" + (f" ({change.endpoint})" if change.endpoint else "")),
+        ("paths", (f"{known:,}" if known else "") + also + (f" ({change.endpoint})" if change.endpoint else "")),
         ("example", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
         *_decided("before", witness.before, witness.decided_before),
         *_decided("after", witness.after, witness.decided_after),

@@ -85,6 +85,8 @@ def test_blocked() -> None:
         in table[0]
     )
     assert "**To unblock:** restore `payments/default-deny`, take back the change of `shop/allow-egress`." in body
+    assert table[0].endswith("| 129 +3 |")
+    assert table[2].endswith("| 360 |")
     assert len(body) < 8000
 
 
