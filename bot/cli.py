@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,15 @@ ALIASES = {"md": "markdown"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (docs/exit-codes.md). Never raises."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbose = "--verbose" in arguments
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 20)  # nearly everything that is made lives until the end
+    try:
+        return _run(arguments, "--verbose" in arguments)
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def _run(arguments: list[str], verbose: bool) -> int:
     try:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):

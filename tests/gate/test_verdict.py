@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot import config
 from bot.gate.verdict import FAIL_ON, blocks, exit_code, verdict, worst
 from tests.report.reviews import change
 
@@ -43,3 +44,7 @@ def test_blocked_outranks_incomplete_which_outranks_the_rest() -> None:
 def test_exit_codes() -> None:
     assert [exit_code(word) for word in ("pass", "allowed", "look", "blocked", "incomplete")] == [0, 0, 0, 1, 3]
     assert [exit_code(word, True) for word in ("pass", "allowed", "look", "blocked", "incomplete")] == [0, 1, 1, 1, 3]
+
+
+def test_the_settings_file_knows_the_same_words() -> None:
+    assert config.FAIL_ON == FAIL_ON
