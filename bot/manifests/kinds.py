@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 SKIPPED = frozenset(
     {
@@ -54,7 +55,7 @@ OUTSIDE_FIELDS = frozenset({"host", "hosts", "hostname", "hostnames", "tls", "pa
 
 EXPOSING = frozenset({"Ingress", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "Route"})
 
-NAMELESS_GROUPS = frozenset({"kubeadm.k8s.io", "kind.x-k8s.io", "k3d.io", "kubeproxy.config.k8s.io"})
+_NAMELESS_GROUPS = frozenset({"kubeadm.k8s.io", "kind.x-k8s.io", "k3d.io", "kubeproxy.config.k8s.io"})
 """Groups of configuration files, whose objects have no name and may tell where pods get their addresses from."""
 
 _POD: tuple[str, ...] = ()
@@ -92,14 +93,25 @@ def kind_group(kind: str, api_version: str) -> str:
     return f"{kind}.{group}" if group else kind
 
 
-def template_path(kind: str, group: str) -> tuple[str, ...] | None:
-    """Where the pod template of a kind of workload is; () for a Pod, None for what is not known as a workload."""
-    return _WORKLOADS.get((kind, group))
+class Traits(NamedTuple):
+    """A kind of one API group. `template`: where its pod template is, () for a Pod, None where it is not known to have one.
+
+    `read`: it has a part in reachability, so that one which cannot be read leaves a gap. `nameless`: a configuration file.
+    """
+
+    template: tuple[str, ...] | None
+    read: bool
+    cluster_scoped: bool
+    nameless: bool
 
 
-def is_read(kind: str, group: str) -> bool:
-    """Whether objects of the kind have a part in reachability, so that one which cannot be read leaves a gap."""
-    return (kind in _READ and not group.startswith("serving.knative")) or group in _READ_GROUPS
+@lru_cache(maxsize=1024)
+def traits(kind: str, api_version: str) -> Traits:
+    """What objects of a kind are to netreach."""
+    group = group_of(api_version)
+    template = _WORKLOADS.get((kind, group))
+    read = template is None and (kind in _READ or group in _READ_GROUPS)
+    return Traits(template, read, kind in CLUSTER_SCOPED, group in _NAMELESS_GROUPS)
 
 
 def is_familiar(kind: str) -> bool:

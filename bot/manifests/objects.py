@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bot.manifests import kinds
+from bot.manifests import kinds, workloads
+from bot.manifests.metadata import Malformed, is_name, labels_of, refuse_annotations, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TypeGuard
 
     from bot.manifests.compose import Path, YamlProblem
     from bot.manifests.workloads import Workload
@@ -77,15 +76,6 @@ class Contents(NamedTuple):
     borrowers: tuple[Borrower, ...] = ()
     flaws: tuple[Flaw, ...] = ()
     oddities: tuple[Flaw, ...] = ()
-
-
-class Malformed(Exception):
-    """What the API server would refuse: where in the object, and why."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
-        self.reason = reason
 
 
 NOTHING = Contents()
@@ -168,12 +158,11 @@ class _Reading:
         if kind.endswith("List") and ("items" in value or kind == "List"):
             self.take_items(value, kind, api_version, pointer)
             return
-        group = kinds.group_of(api_version)
-        if kind == "Template" and group == "template.openshift.io":
+        if kind == "Template" and kinds.group_of(api_version) == "template.openshift.io":
             self.flaw(pointer, "an OpenShift Template, whose objects stand only when it is processed")
             return
         try:
-            self.take_object(value, api_version, kind, group, pointer)
+            self.take_object(value, api_version, kind, pointer)
         except Malformed as malformed:
             named = value.get("metadata")
             name = named.get("name") if isinstance(named, dict) else None
@@ -200,20 +189,20 @@ class _Reading:
             else:
                 self.flaw(here, "List: an item without kind")
 
-    def take_object(self, value: dict[str, Any], api_version: str, kind: str, group: str, pointer: Path) -> None:
+    def take_object(self, value: dict[str, Any], api_version: str, kind: str, pointer: Path) -> None:
         """Raises Malformed."""
-        template = kinds.template_path(kind, group)
-        read = template is None and kinds.is_read(kind, group)
-        if template is None and not read:
+        traits = kinds.traits(kind, api_version)
+        template = traits.template
+        if template is None and not traits.read:
             template = _template_of_unknown(value)
+        matters = template is not None or traits.read
         metadata = value.get("metadata")
         if type(metadata) is not dict:
-            if template is not None or read:
+            if matters:
                 raise Malformed((), "metadata is missing")
-            if group in kinds.NAMELESS_GROUPS:
+            if traits.nameless:
                 self.objects.append(Object(api_version, kind, "", "", self.document, pointer))
             return
-        matters = template is not None or read
         if self.templated and matters:
             self.refuse_templating(value, kind, template)
         name = metadata.get("name")
@@ -230,7 +219,7 @@ class _Reading:
                     "metadata.name is missing" if name in (None, "") else "metadata.name is no name",
                 )
             return
-        if kind in kinds.CLUSTER_SCOPED:
+        if traits.cluster_scoped:
             namespace = ""
         else:
             found = metadata.get("namespace")
@@ -250,8 +239,6 @@ class _Reading:
         if template is None:
             self.objects.append(obj)
             return
-        from bot.manifests import workloads
-
         borrowed = workloads.borrowed_template(value, kind, namespace)
         if borrowed is not None:
             self.borrowers.append(Borrower(obj, borrowed))
@@ -263,8 +250,6 @@ class _Reading:
         if template is None:
             parts = _strings(value, (), kinds.OUTSIDE_FIELDS if kind in kinds.EXPOSING else frozenset())
         else:
-            from bot.manifests import workloads
-
             parts = _strings(workloads.parts_that_matter(value, template), (), frozenset())
         for path, text in parts:
             if _UNRESOLVED.search(text):
@@ -301,65 +286,3 @@ def _template_of_unknown(value: dict[str, Any]) -> tuple[str, ...] | None:
     if type(at) is dict and type(at.get("containers")) is list:
         return ("spec", "template")
     return None
-
-
-# --- Metadata, as the API server validates it (k8s.io/apimachinery, pkg/api/validation and pkg/util/validation) ---
-
-_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9._:]{0,251}[-A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-
-
-def is_name(value: object) -> TypeGuard[str]:
-    """Whether a value can be the name of an object (the looser of the API server's forms; a trailing '-' is generateName's)."""
-    return type(value) is str and _is_name(value)
-
-
-@lru_cache(maxsize=4096)
-def _is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None
-
-
-def labels_of(value: Any, path: Path) -> dict[str, str]:
-    """Labels, a null value as the empty string that it is to the API server. Raises Malformed."""
-    if value is None:
-        return {}
-    if type(value) is not dict:
-        raise Malformed(path, "labels must be a map of strings")
-    for key, text in value.items():
-        if type(text) is not str:
-            if text is not None:
-                raise Malformed((*path, key), _not_a_string("label", key, text))
-            text = ""
-        if not _is_label(key, text):
-            raise Malformed((*path, key), f"the label {shown(key)}: {shown(text)} is not valid")
-    return {key: text or "" for key, text in value.items()}
-
-
-@lru_cache(maxsize=16384)
-def _is_label(key: str, value: str) -> bool:
-    return _LABEL_KEY.fullmatch(key) is not None and _LABEL_VALUE.fullmatch(value) is not None
-
-
-def refuse_annotations(value: Any, path: Path) -> None:
-    """Raises Malformed for annotations that are no map of strings."""
-    if value is None:
-        return
-    if type(value) is not dict:
-        raise Malformed(path, "annotations must be a map of strings")
-    for key, text in value.items():
-        if type(text) is not str and text is not None:
-            raise Malformed((*path, key), _not_a_string("annotation", key, text))
-
-
-def _not_a_string(what: str, key: str, value: object) -> str:
-    if isinstance(value, bool):
-        return f"the {what} {shown(key)} is the boolean {str(value).lower()}, not a string: quote it"
-    if isinstance(value, (int, float)):
-        return f"the {what} {shown(key)} is the number {value}, not a string: quote it"
-    return f"the {what} {shown(key)} is not a string"
-
-
-def shown(text: str) -> str:
-    """A string of a manifest for a message, shortened."""
-    return text if len(text) <= 63 else text[:63] + "…"

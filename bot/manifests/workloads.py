@@ -5,7 +5,7 @@ from __future__ import annotations
 from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bot.manifests.objects import Malformed, is_name, labels_of, refuse_annotations, shown
+from bot.manifests.metadata import Malformed, is_name, labels_of, refuse_annotations, shown
 
 if TYPE_CHECKING:
     from bot.manifests.compose import Path
