@@ -221,7 +221,7 @@ def _review(
         coverage,
         found.assumptions,
         said(base, head, lowered),
-        namespace_sizes(head),
+        namespace_sizes(base, head),
     )
     return Review(*sides, mode, behind, (environment,), verdict, notes, settings.fail_on)
 

@@ -119,9 +119,9 @@ def notes(base: Snapshot | None, head: Snapshot, lowered: Lowered) -> tuple[str,
     return tuple(out)
 
 
-def namespace_sizes(head: Snapshot) -> dict[str, int]:
-    """How many workloads each namespace has."""
-    found: dict[str, set[tuple[str, str, str]]] = {}
-    for workload in head.workloads:
-        found.setdefault(workload.namespace, set()).add(workload.key)
-    return {namespace: len(keys) for namespace, keys in sorted(found.items())}
+def namespace_sizes(base: Snapshot, head: Snapshot) -> dict[str, int]:
+    """How many workloads of each namespace are on both sides."""
+    found: dict[str, int] = {}
+    for _, namespace, _ in {w.key for w in base.workloads} & {w.key for w in head.workloads}:
+        found[namespace] = found.get(namespace, 0) + 1
+    return dict(sorted(found.items()))

@@ -143,18 +143,21 @@ def _row(
     for index, cause in enumerate(change.causes[:6]):
         lines += _cause(cause, change, texts.get((cause.object, cause.side)) if index == 0 else None)
     if not change.causes and change.endpoint:
-        lines.append([("dim", "  --> "), ("", f"{'new' if 'added' in change.endpoint else 'removed'} workload")])
+        lines.append(
+            [("dim", "  --> "), ("", "a workload is new" if "added" in change.endpoint else "a workload is removed")]
+        )
     if len(change.causes) > 6:
         lines.append([("dim", "  --> "), ("", f"and {len(change.causes) - 6} more objects together")])
     sources, destinations = (clean(plain_set(names.parts(ids)), 1000) for ids in (change.sources, change.destinations))
     witness = change.witness
     known = change.paths - change.hypothetical
+    moved = "new workload" if "added" in change.endpoint else "removed workload" if change.endpoint else ""
     also = f"{', and ' if known else ''}{change.hypothetical:,} with pods not in Git" if change.hypothetical else ""
     facts = [
         ("from", sources),
         ("to", destinations),
         ("ports", change_ports(change, environment.universe)),
-        ("paths", (f"{known:,}" if known else "") + also + (f" ({change.endpoint})" if change.endpoint else "")),
+        ("paths", (f"{known:,}" if known else "") + also + (f" ({moved})" if moved else "")),
         ("example", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
         *_decided("before", witness.before, witness.decided_before),
         *_decided("after", witness.after, witness.decided_after),
