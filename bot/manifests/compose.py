@@ -306,7 +306,8 @@ _LONE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _starts_as_json(text: str) -> bool:
-    return text[0] == "{" or (text[0] in " \t\n" and text.lstrip()[:1] == "{")
+    first = text[:1]
+    return first == "{" or (first in " \t\n" and text.lstrip()[:1] == "{")
 
 
 def _json(text: str) -> Any:
