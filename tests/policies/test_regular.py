@@ -84,20 +84,7 @@ def test_depth_size_and_length_are_bounded():
     with pytest.raises(PatternError, match="nests too deeply"):
         parse("(" * 1001 + ")" * 1001)
     with pytest.raises(PatternError, match="too large"):
-        parse(
-            "("
-            + "a" * 999
-            + "){1000}"
-            + "("
-            + "a" * 999
-            + "){1000}" * 1
-            + "("
-            + "b" * 999
-            + "){1000}"
-            + "("
-            + "c" * 999
-            + "){1000}"
-        )
+        parse("".join("(" + letter * 999 + "){1000}" for letter in "abcd"))
     with pytest.raises(PatternError, match="UTF-8"):
         parse("a\ud800")
     assert "characters" in parse("a" * 5001).unsupported
@@ -141,12 +128,13 @@ def test_what_go_accepts_and_others_do_not():
 
 TOKENS = list("ab/.*+?|()^$[]-{},0129 é") + [
     r"\b", r"\B", r"\A", r"\z", r"\d", r"\W", r"\s", r"\n", r"\x41", r"\x{e9}", r"\101", r"\.", r"\q", r"\1", r"\Q", r"\E", "(?:", "(?i)",
-    "(?s:", "(?m)", "(?i-s:", "(?U)", "(?=", "(?P<n>", "[^", "[a-z]", "[[:alpha:]]", "[[:^digit:]]", "[[:x:]]", "{2}", "{1,3}", "{2,}", "{0}",
+    "(?s:", "(?m)", "(?i-s:", "(?U)", "(?=", "(?P<n>", "[^", "[a-z]", "[[:alpha:]]", "[[:^digit:]]", "[[:x:]]",
+    "{2}", "{1,3}", "{2,}", "{0}",
     "{3,1}", "*?", r"\pL", r"\p{Lu}", r"\PN", "k", "S", "ſ",
 ]  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(
     st.lists(st.sampled_from(TOKENS), max_size=9),
     st.lists(st.text("abkKsSſé/.0 -_A\n1", max_size=5), min_size=1, max_size=6),
