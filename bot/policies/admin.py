@@ -86,7 +86,7 @@ _APIS = {
 _OBJECT = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _MISTAKEN = _EGRESS_PEERS | {"namespaceSelector", "podSelector", "ipBlock", "sameLabels", "notSameLabels", "namespaceLabels"}
 _OLD = frozenset({"namespaceSelector", "sameLabels", "notSameLabels", "namespaceLabels", "namespaces"})
-_DOMAIN = re.compile(r"(\*\.)?([A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?\.)+[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?\.?")
+_DOMAIN = r"(\*\.)?([A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?\.)+[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?\.?"
 _MOST = 25
 
 
@@ -264,7 +264,7 @@ class AdminPolicies:
 
     def _domain(self, text: object, path: Path, flaws: list[Flaw]) -> Expr:
         """Any address outside the cluster may be one of the name's: which ones, DNS answers decide (NPEP-133)."""
-        if not isinstance(text, str) or not _DOMAIN.fullmatch(text):
+        if not isinstance(text, str) or not re.fullmatch(_DOMAIN, text):
             shown = repr(text[:80]) if isinstance(text, str) else kind_of(text)
             flaws.append(Flaw(path, f"{shown} is no domain name (shop.example, or *.example for every name below it)"))
             return NOBODY

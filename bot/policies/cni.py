@@ -66,7 +66,7 @@ _PRECEDENCE = (
 )
 _IMAGES = {"calico": "calico/node", "cilium": "cilium/cilium", "antrea": "antrea/", "aws-vpc-cni": "amazon-k8s-cni"}
 _OFF = {"aws-vpc-cni": "--enable-network-policy=false", "kube-router": "--run-firewall=false"}
-_TAG = re.compile(r":v?(\d{1,4})\.(\d{1,4})\b")
+_TAG = r":v?(\d{1,4})\.(\d{1,4})\b"
 _INSTALLERS = ("Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application")
 _OWN_WAYS = ("cilium", "calico")
 _OF_VENDOR = {
@@ -219,7 +219,7 @@ def _enforcer(name: str, containers: list[tuple[str, list[str]]]) -> str:
 def _version(name: str, containers: list[tuple[str, list[str]]]) -> Version | None:
     """The version in the tag of the image that enforces."""
     for image, _ in containers:
-        found = _TAG.search(image)
+        found = re.search(_TAG, image)
         if found is not None and _IMAGES.get(name, "?") in image:
             return int(found[1]), int(found[2])
     return None

@@ -29,7 +29,7 @@ _PEER = frozenset({"podSelector", "namespaceSelector", "ipBlock"})
 _BLOCK = frozenset({"cidr", "except"})
 _PORT = frozenset({"protocol", "port", "endPort"})
 _DIRECTION = {"Ingress": "ingress", "Egress": "egress"}
-_PORT_NAME = re.compile(r"(?!.*--)(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
+_PORT_NAME = r"(?!.*--)(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?"
 _FREE: tuple[Traffic, Names] = (UNIVERSE, ())
 
 
@@ -186,7 +186,7 @@ class NetworkPolicies:
                 flaws.append(Flaw((*path, "endPort"), "endPort needs a port"))
             boxes.append(self._terms.traffic(protocol, 1, 0xFFFF))
         elif isinstance(port, str):
-            if not _PORT_NAME.fullmatch(port):
+            if not re.fullmatch(_PORT_NAME, port):
                 flaws.append(Flaw((*path, "port"), f"{_shown(port)} is no port name (a number stands without quotes)"))
             if last is not None:
                 flaws.append(Flaw((*path, "endPort"), "endPort needs a numeric port"))

@@ -17,9 +17,9 @@ PRIVATE: Intervals = intervals.normal(
     for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
     for pair in addresses.parse_cidr(cidr)
 )
-_CIDR = re.compile(r"[0-9a-fA-F:.]+/\d{1,3}")
-_SUBNET = re.compile(r"^\s*podSubnet:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
-_FLANNEL = re.compile(r'"(?:Network|IPv6Network)"\s*:\s*"([^"]+)"')
+_CIDR = r"[0-9a-fA-F:.]+/\d{1,3}"
+_SUBNET = r"(?m)^\s*podSubnet:\s*[\"']?([^\s\"'#]+)"
+_FLANNEL = r'"(?:Network|IPv6Network)"\s*:\s*"([^"]+)"'
 # Where each kind says it: the kind, how its apiVersion begins, and paths to a CIDR, a list of them, or a list of mappings.
 _PLACES: tuple[tuple[str, str, tuple[tuple[str, ...], ...]], ...] = (
     ("ClusterConfiguration", "kubeadm.k8s.io/", (("networking", "podSubnet"),)),
@@ -56,7 +56,7 @@ def pod_addresses(base: Snapshot, head: Snapshot) -> Intervals:
     for side in (base, head):
         for obj in side.by_kind(*_KINDS):
             for text in _texts(obj):
-                for cidr in _CIDR.findall(text):
+                for cidr in re.findall(_CIDR, text):
                     try:
                         found.extend(addresses.parse_cidr(cidr))
                     except ValueError:
@@ -71,7 +71,7 @@ def _texts(obj: Object) -> Iterator[str]:
             text = data.get(key) if isinstance(data, dict) else None
             if isinstance(text, str):
                 pattern = {"ClusterConfiguration": _SUBNET, "net-conf.json": _FLANNEL}.get(key)
-                yield from pattern.findall(text) if pattern is not None else [text]
+                yield from re.findall(pattern, text) if pattern is not None else [text]
         return
     if obj.kind == "IPPool" and _disabled(obj):
         return

@@ -5,7 +5,6 @@ Semantics: k8s.io/apimachinery `labels.Requirement.Matches` and `metav1/validati
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,8 +14,6 @@ Path = tuple[str | int, ...]
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 _SELECTOR = frozenset({"matchLabels", "matchExpressions"})
 _REQUIREMENT = frozenset({"key", "operator", "values"})
-_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class Flaw(NamedTuple):
@@ -58,9 +55,9 @@ def kind_of(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
-        return f"the boolean {str(value).lower()} (quote it to make it text)"
+        return f"the boolean {str(value).lower()}"
     if isinstance(value, (int, float)):
-        return f"the number {value} (quote it to make it text)"
+        return f"the number {value}" if abs(value) < 1 << 64 else "a number too large"
     return {"str": "text", "list": "a list", "dict": "a mapping"}.get(type(value).__name__, "something else")
 
 
@@ -159,18 +156,33 @@ def _in(scope: str, key: str, values: tuple[str, ...]) -> Expr:
 
 def _label_value(text: object, path: Path, flaws: list[Flaw]) -> str:
     if isinstance(text, str):
-        if text and not _NAME.fullmatch(text):
+        if text and not _is_name(text):
             flaws.append(Flaw(path, f"{text[:80]!r} is no label value (at most 63 letters, digits, '-', '_' and '.')"))
         return text
     if text is None:
         flaws.append(Flaw(path, "null is read as the empty value", refused=False))
     else:
-        flaws.append(Flaw(path, f"a label value must be text, and is {kind_of(text)}"))
+        hint = " (quote it)" if isinstance(text, (bool, int, float)) else ""
+        flaws.append(Flaw(path, f"a label value must be text, and is {kind_of(text)}{hint}"))
     return ""
 
 
 def _check_key(key: object, path: Path, flaws: list[Flaw]) -> None:
     text = str(key)
     prefix, slash, name = text.rpartition("/")
-    if not _NAME.fullmatch(name) or (slash and not (len(prefix) <= 253 and _PREFIX.fullmatch(prefix))):
+    if not _is_name(name) or (slash and not _is_domain(prefix)):
         flaws.append(Flaw(path, f"{text[:80]!r} is no label key ([prefix/]name, the name at most 63 characters)"))
+
+
+def _is_name(text: str) -> bool:
+    """The form of a label's value and of the name in its key (apimachinery, `validation.IsQualifiedName`)."""
+    inner = text.replace("-", "").replace("_", "").replace(".", "")
+    return len(text) <= 63 and inner.isascii() and inner.isalnum() and text[0].isalnum() and text[-1].isalnum()
+
+
+def _is_domain(text: str) -> bool:
+    """The form of the prefix of a label's key (apimachinery, `validation.IsDNS1123Subdomain`)."""
+    return len(text) <= 253 and all(
+        part.isascii() and part == part.lower() and part.replace("-", "").isalnum() and part[0] != "-" != part[-1]
+        for part in text.split(".")
+    )
