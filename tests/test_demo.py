@@ -14,7 +14,8 @@ import pytest
 SCRIPT = Path(__file__).parent.parent / "scripts" / "demo.sh"
 
 
-def _demo(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def demo(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script far from the checkout, in an empty environment and home."""
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
     own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(scratch), "PYTHON": sys.executable}
@@ -26,7 +27,7 @@ def _demo(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_demo_prints_the_review(tmp_path: Path) -> None:
-    done = _demo(tmp_path)
+    done = demo(tmp_path)
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in ("frontend/web", "database/db", "TCP 5432", "kube-system/kube-dns"))
     assert all(word in done.stdout for word in ("allow-db-from-api", "allow-web-to-db", "allow-dns"))
@@ -34,39 +35,39 @@ def test_demo_prints_the_review(tmp_path: Path) -> None:
 
 
 def test_demo_prints_the_comment(tmp_path: Path) -> None:
-    done = _demo(tmp_path, FORMAT="markdown")
+    done = demo(tmp_path, FORMAT="markdown")
     assert done.returncode == 0, done.stderr
     assert "| Change | From | To | Ports | Why |" in done.stdout
     assert done.stdout.count("\n|") < 30, "a table of a few rows"
 
 
 def test_demo_compares_two_refs(tmp_path: Path) -> None:
-    done = _demo(tmp_path, FORMAT="json")
+    done = demo(tmp_path, FORMAT="json")
     document = json.loads(done.stdout)
     assert (document["base"]["ref"], document["head"]["ref"], document["mode"]) == ("main", "pull-request", "merge")
     assert document["environments"][0]["incomplete"] == []
 
 
 def test_demo_is_the_same_every_time(tmp_path: Path) -> None:
-    one, two = (_demo(tmp_path, FORMAT="json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
+    one, two = (demo(tmp_path, FORMAT="json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert one.stdout == two.stdout != ""
 
 
 def test_demo_is_not_led_astray_by_the_git_around_it(tmp_path: Path) -> None:
     config = "[commit]\n\tgpgSign = true\n[init]\n\tdefaultBranch = trunk\n[merge]\n\tff = only\n"
     (tmp_path / ".gitconfig").write_text(config, encoding="utf-8")
-    assert _demo(tmp_path, GIT_DIR=str(tmp_path / "nowhere")).returncode == 0
+    assert demo(tmp_path, GIT_DIR=str(tmp_path / "nowhere")).returncode == 0
 
 
 @pytest.mark.parametrize("python", ["false", "no-such-python"])
 def test_demo_fails_where_there_is_no_review(tmp_path: Path, python: str) -> None:
-    done = _demo(tmp_path, PYTHON=python)
+    done = demo(tmp_path, PYTHON=python)
     assert done.returncode != 0
     assert done.stdout == ""
 
 
 def test_demo_fails_when_the_review_is_not_printed(tmp_path: Path) -> None:
-    done = _demo(tmp_path, FORMAT="no-such-format")
+    done = demo(tmp_path, FORMAT="no-such-format")
     assert done.returncode == 2
     assert "no-such-format" in done.stderr
 
