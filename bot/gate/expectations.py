@@ -130,10 +130,11 @@ def _entry(entry: Value) -> Expectation:
     if http is not None:
         http.mapping(HTTP_FIELDS)
         for key in http.names():
+            part = http.at(key)
             if key == "headers":
-                http.at(key).names()
-            else:
-                http.at(key).text()
+                part.names()
+            elif not isinstance(part.value, str):
+                raise part.wrong(f"{part.name} must be text, not {shown(part.value)}")
     return Expectation(
         source=_end(entry.at("from")),
         destination=_end(entry.at("to")),

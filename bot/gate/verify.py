@@ -9,7 +9,7 @@ from bot.errors import InternalError
 from bot.gate.expectations import Expectation
 from bot.policies.model import Lowered
 from bot.policies.traffic import ICMP, ICMPV6
-from bot.reachability.ask import End, Ends, cuts, pair_masks
+from bot.reachability.ask import End, Ends, Questions, cuts, pair_masks
 from bot.reachability.decide import Judge
 from bot.reachability.endpoints import Row
 from bot.reachability.explain import CLOSED, OPEN, POSSIBLE, Probe
@@ -18,7 +18,8 @@ from bot.reachability.world import World
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Snapshot
-    from bot.policies.l7 import Request
+    from bot.policies.dns_rules import Lookup
+    from bot.policies.http_rules import Request
 
 _SAID = {OPEN: "allow", CLOSED: "deny", POSSIBLE: "possible", "absent": "deny"}
 
@@ -49,15 +50,19 @@ def check(expectations: Sequence[Expectation], snapshot: Snapshot, lowered: Lowe
         asked = [(i, e) for i, e in enumerate(expectations) if (e.family == 6) == (family == 6)]
         if not asked:
             continue
+        questions = Questions(snapshot, lowered)
+        for _, e in asked:
+            questions.ask(e.source, e.destination)
         sets = [pair for _, e in asked for text in (e.source, e.destination) for pair in cuts(text)]
-        world = World(snapshot, snapshot, lowered, cuts=sets, family=family)
+        world = World(snapshot, snapshot, questions.lowered(), cuts=sets, family=family)
         world.prepare()
         names = Names(world.universe, snapshot, snapshot)
-        ends = Ends(world, names)
+        ends = Ends(world, names, questions=questions)
         judge = Judge(world, names)
         ports = _port_names(snapshot)
         for i, expectation in asked:
-            source, destination = ends.find(expectation.source), ends.find(expectation.destination)
+            source = ends.find(expectation.source, expectation.destination)
+            destination = ends.find(expectation.destination, expectation.source)
             missing = expectation.source if source is None else expectation.destination
             if source is None or destination is None:
                 near = ends.suggestions(missing)
@@ -144,12 +149,19 @@ def _at(
     return _SAID[verdict], egress, ingress, "; ".join(d.text for d in decisions)
 
 
-def _request(expectation: Expectation) -> Request | None:
-    if expectation.http is None and expectation.dns is None:
-        return None
-    from bot.policies.l7 import request
+def _request(expectation: Expectation) -> Request | Lookup | None:
+    if expectation.dns is not None:
+        from bot.policies.dns_rules import Lookup
 
-    return request(expectation.http, expectation.dns)
+        return Lookup(expectation.dns)
+    if expectation.http is None:
+        return None
+    from bot.policies.http_rules import Request
+
+    parts = {key: str(value) for key, value in expectation.http.items() if key != "headers"}
+    headers = expectation.http.get("headers")
+    named = tuple((str(name), str(value)) for name, value in headers.items()) if isinstance(headers, dict) else ()
+    return Request(**parts, headers=named)
 
 
 def _points(

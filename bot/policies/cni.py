@@ -68,7 +68,8 @@ _IMAGES = {"calico": "calico/node", "cilium": "cilium/cilium", "antrea": "antrea
 _OFF = {"aws-vpc-cni": "--enable-network-policy=false", "kube-router": "--run-firewall=false"}
 _TAG = r":v?(\d{1,4})\.(\d{1,4})\b"
 _INSTALLERS = ("Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application")
-_OWN_WAYS = ("cilium", "calico")
+_OWN_WAYS = ("calico",)
+_ANALYSED = frozenset({"Cilium"})
 _OF_VENDOR = {
     "Cilium": "cilium",
     "Calico": "calico",
@@ -96,7 +97,7 @@ class Choice(NamedTuple):
 
     def unanalysed(self, family: str | None) -> bool:
         """Whether policies of a family count, and this version cannot say what they do."""
-        return family in VENDORS and (self.mixed or self.enforces(str(family)))
+        return family in VENDORS and (self.mixed or (family not in _ANALYSED and self.enforces(str(family))))
 
     def ignores(self, family: str) -> str | None:
         """Why policies of a family have no effect here, or are not analysed; None: they are evaluated."""

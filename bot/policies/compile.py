@@ -19,6 +19,7 @@ from bot.policies.terms import UNIVERSE, Terms
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object, Snapshot
+    from bot.policies.cilium.dialect import Cilium
 
 _TIERS = (
     Tier(ADMIN, "admin tier", "pass"),
@@ -56,11 +57,11 @@ def _lower_sides(
     before = set(map(id, base.workloads))
     workloads = base.workloads + [workload for workload in head.workloads if id(workload) not in before]
     names = PortNames(workloads)
-    terms, sides = _lower_both(base, head, chosen, names)
+    terms, lowering, sides = _lower_both(base, head, chosen, names)
     named = terms.ports_in_rules()
     if any(first <= number <= last for number in names.free.values() for first, last in named):
         names = PortNames(workloads, named)
-        terms, sides = _lower_both(base, head, chosen, names)
+        terms, lowering, sides = _lower_both(base, head, chosen, names)
     vocabulary = Vocabulary(
         cni=chosen.profile.name,
         universe=UNIVERSE,
@@ -70,6 +71,8 @@ def _lower_sides(
         free_ports=names.free,
         assumptions=tuple(terms.assumptions.values()),
     )
+    if lowering.cilium is not None:
+        vocabulary = lowering.cilium.vocabulary(vocabulary)
     (base_chain, base_problems), (head_chain, head_problems) = sides
     notes = chosen.notes(profiles.families(base, head))
     return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, notes)
@@ -77,21 +80,26 @@ def _lower_sides(
 
 def _lower_both(
     base: Snapshot, head: Snapshot, chosen: profiles.Choice, names: PortNames
-) -> tuple[Terms, list[tuple[Chain, tuple[Problem, ...]]]]:
+) -> tuple[Terms, _Lowering, list[tuple[Chain, tuple[Problem, ...]]]]:
     terms = Terms(names)
     lowering = _Lowering(terms, chosen)
-    return terms, [lowering.side(base, read_nodes(base)), lowering.side(head, read_nodes(head))]
+    if chosen.enforces("Cilium"):
+        from bot.policies.cilium.dialect import Cilium
+
+        lowering.cilium = Cilium(terms, base, head)
+    return terms, lowering, [lowering.side(base, read_nodes(base)), lowering.side(head, read_nodes(head))]
 
 
 class _Lowering:
-    """Lowers each distinct object once; what an object is resolved through (Nodes) is part of what makes it distinct."""
+    """Lowers each distinct object once; what it is resolved through (Nodes, Services) is part of what makes it distinct."""
 
     def __init__(self, terms: Terms, chosen: profiles.Choice) -> None:
         self._chosen = chosen
+        self.cilium: Cilium | None = None
         self._networks = NetworkPolicies(terms)
         self._admin = AdminPolicies(terms)
         self._outcomes: dict[int, _Outcome] = {}
-        self._by_nodes: dict[int, _Outcome] = {}
+        self._by_side: dict[int, _Outcome] = {}
         self._handlers: dict[tuple[str, str], _Lower | str | None] = {}
 
     def side(self, snapshot: Snapshot, nodes: Nodes) -> tuple[Chain, tuple[Problem, ...]]:
@@ -101,7 +109,9 @@ class _Lowering:
         handlers, outcomes = self._handlers, self._outcomes
         if nodes != self._admin.nodes:
             self._admin.nodes = nodes
-            self._by_nodes.clear()
+            self._by_side.clear()
+        if self.cilium is not None and self.cilium.enter(snapshot):
+            self._by_side.clear()
         for key, obj in snapshot.objects.items():
             kind = (obj.kind, obj.api_version)
             if kind not in handlers:
@@ -109,7 +119,7 @@ class _Lowering:
             handler = handlers[kind]
             if handler is None:
                 continue
-            done = outcomes.get(id(obj)) or self._by_nodes.get(id(obj))
+            done = outcomes.get(id(obj)) or self._by_side.get(id(obj))
             if done is None:
                 done = self._lower(obj, key, handler)
             policy, found = done
@@ -117,6 +127,8 @@ class _Lowering:
                 policies.append(policy)
             if found:
                 problems.extend(found)
+        if self.cilium is not None:
+            return Chain(self.cilium.checkpoints, (*policies, *self.cilium.built_in)), tuple(problems)
         return Chain(CHECKPOINTS, tuple(policies)), tuple(problems)
 
     def _handler(self, kind: str, api_version: str) -> _Lower | str | None:
@@ -127,9 +139,8 @@ class _Lowering:
         ignored = self._chosen.ignores(family)
         if ignored is not None:
             return ignored
-        if family == "NetworkPolicy":
-            return self._networks.lower
-        return self._admin.lower
+        plain = self._networks.lower if family == "NetworkPolicy" else self._admin.lower
+        return plain if self.cilium is None else self.cilium.handler(family, plain)
 
     def _lower(self, obj: Object, key: Key, handler: _Lower | str) -> _Outcome:
         if isinstance(handler, str):
@@ -139,9 +150,9 @@ class _Lowering:
             flaws: list[Flaw] = []
             policy = handler(obj, key, flaws)
             outcome = (policy, tuple([Problem(obj, f.path, f.reason, f.refused) for f in flaws]) if flaws else ())
-        if self._admin.looked_at_nodes:
+        if self._admin.looked_at_nodes or (self.cilium is not None and self.cilium.looked_around()):
             self._admin.looked_at_nodes = False
-            self._by_nodes[id(obj)] = outcome
+            self._by_side[id(obj)] = outcome
         else:
             self._outcomes[id(obj)] = outcome
         return outcome

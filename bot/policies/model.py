@@ -276,13 +276,14 @@ class Assumption(NamedTuple):
 class ExtraEndpoint(NamedTuple):
     """An endpoint that policies speak of and no workload is: an entity, a DNS name, a node.
 
-    `attributes` = scope -> key -> value; `addresses` = its known ones on the address line; `sides` = which snapshots have it.
+    `attributes` = scope -> key -> value; `addresses` = its known ones on the address line (none: no address set matches it;
+    None: one that nobody knows). `base` and `head`: which snapshots have it.
     """
 
     kind: str
     id: str
     attributes: Mapping[str, Mapping[str, str]]
-    addresses: Intervals = ()
+    addresses: Intervals | None = None
     base: bool = True
     head: bool = True
 
@@ -294,6 +295,8 @@ class Vocabulary(NamedTuple):
     `cidr_meets_pods`: whether address sets match pods at all. `port_numbers`: (name, protocol) -> every number it resolves to,
     `free_ports` among them: (name, protocol) -> the number that pods which are not in Git declare it at, which no rule names.
     `attributes`: (labels, namespace labels, namespace, service account) -> scope -> key -> value; None: scopes `pod` and `namespace`.
+    `hosts`: node name -> attributes of each node that policies may take a host network pod there for (None: it has none).
+    `ask`: (an end of a question, the node of the other end or '') -> the endpoints it may mean; None: not such an end.
     """
 
     cni: str
@@ -307,6 +310,8 @@ class Vocabulary(NamedTuple):
     )
     extra: tuple[ExtraEndpoint, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
+    hosts: Callable[[str], tuple[Mapping[str, Mapping[str, str]], ...]] | None = None
+    ask: Callable[[str, str], tuple[ExtraEndpoint, ...] | None] | None = None
 
 
 class Lowered(NamedTuple):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies import addresses as address_line
 from bot.policies import intervals
 from bot.policies.intervals import Intervals
+from bot.policies.model import ExtraEndpoint, Lowered
 from bot.reachability.endpoints import Row
 from bot.reachability.facts import Names
 from bot.reachability.world import World
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Snapshot, Workload
 
 
 class End(NamedTuple):
@@ -29,12 +33,59 @@ def cuts(text: str) -> list[Intervals]:
     return []
 
 
-class Ends:
-    """Finds the ends of one world by name."""
+class Questions:
+    """The ends of questions about one side, and the endpoints that only those name (an address of a DNS name, one node)."""
 
-    def __init__(self, world: World, names: Names, head: bool = True) -> None:
+    def __init__(self, snapshot: Snapshot, lowered: Lowered) -> None:
+        self._lowered = lowered
+        self._asked: dict[str, ExtraEndpoint] = {}
+        self._workloads: dict[str, list[Workload]] = {}
+        for workload in snapshot.workloads:
+            for text in (workload.name, f"{workload.kind}/{workload.name}"):
+                self._workloads.setdefault(f"{workload.namespace}/{text}", []).append(workload)
+
+    def ask(self, source: str, destination: str) -> None:
+        """Take note of both ends of a question."""
+        for text, other in ((source, destination), (destination, source)):
+            for extra in self.means(text, other) or ():
+                self._asked.setdefault(extra.id, extra)
+
+    def means(self, text: str, other: str) -> tuple[ExtraEndpoint, ...] | None:
+        """The endpoints that an end may mean, given the other end; None where the vocabulary has no word for it."""
+        ask = self._lowered.vocabulary.ask
+        if ask is None:
+            return None
+        own = self._workloads.get(text)
+        if own is not None:
+            hosts = {workload.node for workload in own if workload.host_network}
+            if len(hosts) != 1 or "" in hosts or not all(workload.host_network for workload in own):
+                return None
+            text = f"node:{hosts.pop()}"
+        return ask(text, self._node(other))
+
+    def _node(self, text: str) -> str:
+        """The node that an end is on, where that is known."""
+        scheme, colon, rest = text.partition(":")
+        if colon:
+            return rest if scheme in ("node", "host") else ""
+        found = {workload.node for workload in self._workloads.get(text, ())}
+        return found.pop() if len(found) == 1 else ""
+
+    def lowered(self) -> Lowered:
+        """The chains, with the endpoints that were asked for."""
+        vocabulary = self._lowered.vocabulary
+        known = {extra.id for extra in vocabulary.extra}
+        extra = (*vocabulary.extra, *(found for id_, found in self._asked.items() if id_ not in known))
+        return self._lowered._replace(vocabulary=vocabulary._replace(extra=extra))
+
+
+class Ends:
+    """Finds the ends of one world by name. `questions`: those that the world was made for."""
+
+    def __init__(self, world: World, names: Names, head: bool = True, questions: Questions | None = None) -> None:
         self.world = world
         self.head = head
+        self._questions = questions
         self._by_id: dict[str, Row] = {}
         self._short: dict[str, list[Row]] = {}
         self._known: dict[int, Row] = {}
@@ -56,9 +107,23 @@ class Ends:
                 elif row.kind in ("workload", "node"):
                     for first, _ in known or ():
                         self._known.setdefault(first, row)
+        if not world.lowered.vocabulary.cidr_meets_pods:
+            self._know_every_address()
 
-    def find(self, text: str) -> End | None:
-        """The rows of an end, or None where it names nothing that is there."""
+    def _know_every_address(self) -> None:
+        """Where no address set tells a pod's addresses apart, each of them names the pod."""
+        rows = {row.identity: row for row in self._by_id.values() if row.kind == "workload"}
+        for workload in self.world.snapshots[self.head].workloads:
+            row = rows.get(("workload", workload.namespace, workload.kind, workload.name))
+            for address in workload.addresses if row is not None else ():
+                self._known.setdefault(address_line.parse_address(address), row)
+
+    def find(self, text: str, other: str = "") -> End | None:
+        """The rows of an end (given the other one), or None where it names nothing that is there."""
+        meant = self._questions.means(text, other) if self._questions is not None else None
+        if meant is not None:
+            rows = tuple(self._by_id[extra.id] for extra in meant)
+            return End(rows, rows)
         scheme, colon, rest = text.partition(":")
         if text == "internet":
             return self._internet()
@@ -77,8 +142,8 @@ class Ends:
             )
         if row is not None:
             return End((row,), (row,))
-        rows = self._short.get(text)
-        return End(tuple(rows), tuple(rows)) if rows else None
+        named = self._short.get(text)
+        return End(tuple(named), tuple(named)) if named else None
 
     def suggestions(self, text: str) -> list[str]:
         """Names that a person may have meant."""

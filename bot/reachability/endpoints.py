@@ -124,7 +124,9 @@ class _Sight:
     def __init__(self, used: Used, vocabulary: Vocabulary, family: int) -> None:
         self.pod_keys = tuple(used.keys.get("pod", ()))
         self.namespace_keys = tuple(used.keys.get("namespace", ()))
-        self.other_scopes = any(scope not in ("pod", "namespace", "node") for scope in used.keys)
+        self.other_keys = tuple(
+            (scope, tuple(keys)) for scope, keys in used.keys.items() if scope not in ("pod", "namespace")
+        )
         self.port_names = used.ports
         self.pieces = _partition(tuple(used.addresses), vocabulary)
         self.family = family
@@ -141,7 +143,13 @@ class _Sight:
     def namespace(self, labels: Mapping[str, str]) -> tuple[str | None, ...]:
         return tuple([labels.get(key) for key in self.namespace_keys])
 
-    def persona(self, workload: Workload, namespace_labels: Mapping[str, str]) -> Persona:
+    def personas(self, workload: Workload, namespace_labels: Mapping[str, str]) -> tuple[Persona, ...]:
+        if workload.host_network and self.vocabulary.hosts is not None:
+            hosts = self.vocabulary.hosts(workload.node)
+            return tuple(Persona("node", workload.namespace, attributes) for attributes in hosts)
+        return (self._persona(workload, namespace_labels),)
+
+    def _persona(self, workload: Workload, namespace_labels: Mapping[str, str]) -> Persona:
         known = self._address(workload)
         if workload.host_network:
             return Persona("host", workload.namespace, {}, (), known)
@@ -171,18 +179,19 @@ class _Sight:
         point = address_line.parse_address(known[0])
         return ((point, point),)
 
-    def signature(self, persona: Persona) -> tuple[object, ...]:
-        """Equal for personas that every policy takes alike."""
-        where = None if persona.addresses is None else self.membership(persona.addresses[0][0])
-        if persona.kind != "pod":
-            return (persona.kind, where)
+    def signature(self, personas: tuple[Persona, ...]) -> tuple[object, ...]:
+        """Equal for what every policy takes alike."""
+        return tuple([self._signature(persona) for persona in personas])
+
+    def _signature(self, persona: Persona) -> tuple[object, ...]:
+        where = self.membership(persona.addresses[0][0]) if persona.addresses else persona.addresses
         scopes = persona.attributes
-        if self.other_scopes:
-            rest: object = tuple(sorted((scope, tuple(sorted(values.items()))) for scope, values in scopes.items()))
-        else:
-            labels = scopes["pod"]
-            rest = tuple([labels.get(key) for key in self.pod_keys])
-        return (rest, self.namespace(scopes.get("namespace", {})), persona.ports, where)
+        labels = scopes.get("pod", {})
+        seen = [labels.get(key) for key in self.pod_keys]
+        for scope, keys in self.other_keys:
+            values = scopes.get(scope, {})
+            seen.extend([values.get(key) for key in keys])
+        return (persona.kind, tuple(seen), self.namespace(scopes.get("namespace", {})), persona.ports, where)
 
 
 def _workloads(base: Snapshot, head: Snapshot, sight: _Sight) -> Iterable[_Entry]:
@@ -202,22 +211,22 @@ def _workloads(base: Snapshot, head: Snapshot, sight: _Sight) -> Iterable[_Entry
             alike[namespace] = sight.namespace(_labels(base, namespace)) == sight.namespace(_labels(head, namespace))
         entry = _Entry(key, "workload", namespace)
         if len(before) == 1 and len(after) == 1 and before[0] is after[0] and alike[namespace]:
-            slot = _pod_slot(key, sight.persona(before[0], _labels(head, namespace)))
+            slot = _pod_slot(key, sight.personas(before[0], _labels(head, namespace)))
             entry.base.append(slot)
             entry.head.append(slot)
         else:
             shared: dict[tuple[object, ...], Slot] = {}
             for own, workloads, snapshot in ((entry.base, before, base), (entry.head, after, head)):
                 for workload in workloads:
-                    persona = sight.persona(workload, _labels(snapshot, namespace))
-                    slot = shared.setdefault(sight.signature(persona), _pod_slot(key, persona))
+                    personas = sight.personas(workload, _labels(snapshot, namespace))
+                    slot = shared.setdefault(sight.signature(personas), _pod_slot(key, personas))
                     if slot not in own:
                         own.append(slot)
         yield entry
 
 
-def _pod_slot(identity: Identity, persona: Persona) -> Slot:
-    return Slot(identity, persona.kind, persona.namespace, (persona,))
+def _pod_slot(identity: Identity, personas: tuple[Persona, ...]) -> Slot:
+    return Slot(identity, personas[0].kind, personas[0].namespace, personas)
 
 
 def _labels(snapshot: Snapshot, namespace: str) -> Mapping[str, str]:
@@ -252,8 +261,8 @@ def _hypothetical(
             else:
                 namespace_labels = {"kubernetes.io/metadata.name": "anything-else", **dict(pod.namespace_labels)}
             attributes = sight.attributes(labels, namespace_labels, pod.namespace or window, "default")
-            persona = Persona("pod", pod.namespace or window, attributes, ports, None)
-            own.append(shared.setdefault(sight.signature(persona), _pod_slot(identity, persona)))
+            personas = (Persona("pod", pod.namespace or window, attributes, ports, None),)
+            own.append(shared.setdefault(sight.signature(personas), _pod_slot(identity, personas)))
         entries.append(entry)
     return entries
 
@@ -307,8 +316,7 @@ def _extra(vocabulary: Vocabulary) -> list[_Entry]:
     for extra in vocabulary.extra:
         identity: Identity = (extra.kind, extra.id)
         kind = {"entity": "entity", "fqdn": "fqdn", "node": "node"}.get(extra.kind, extra.kind)
-        known = extra.addresses or None
-        slot = Slot(identity, kind, "", (Persona(kind, "", extra.attributes, (), known),))
+        slot = Slot(identity, kind, "", (Persona(kind, "", extra.attributes, (), extra.addresses),))
         entry = _Entry(identity, extra.kind, "")
         if extra.base:
             entry.base.append(slot)

@@ -360,7 +360,9 @@ class _State:
             self.passed |= touched
 
     def close(self, end: str, must: int, may: int) -> None:
-        """The end of a tier for the undecided that are isolated in it."""
+        """The end of a tier for the undecided that are isolated in it. L7 rules limit only what is isolated."""
+        if self.limits is not None:
+            self.limits = {l7: bits & may for l7, bits in self.limits.items()}
         if end == "deny":
             self.deny |= self.undecided & may
             self.undecided &= ~must

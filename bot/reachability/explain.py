@@ -10,7 +10,9 @@ from bot.policies.traffic import Traffic
 from bot.reachability.slots import Slot, judge
 
 if TYPE_CHECKING:
-    from bot.policies.l7 import L7, Request
+    from bot.policies.dns_rules import Lookup
+    from bot.policies.http_rules import Request
+    from bot.policies.l7 import L7
 
 Placed = tuple[int, Policy, Section]
 OPEN, POSSIBLE, CLOSED = "open", "possible", "closed"
@@ -21,7 +23,7 @@ class Probe(NamedTuple):
 
     point: int
     source_port: int | None = None
-    request: Request | None = None
+    request: Request | Lookup | None = None
 
 
 class Step(NamedTuple):
@@ -86,7 +88,7 @@ class Walk:
                     break
                 alike = [(policy, section) for policy, section in sections if section.rank == rank]
                 if tier.commutes:
-                    self._together(state, tier, alike, source, destination, probe)
+                    self._together(state, tier, alike, sections, source, destination, probe)
                 else:
                     self._each(state, tier, alike, source, destination, probe)
             self._close(state, tier, sections, source, destination)
@@ -108,11 +110,15 @@ class Walk:
         state: _Progress,
         tier: Tier,
         alike: list[tuple[Policy, Section]],
+        sections: list[tuple[Policy, Section]],
         source: Slot,
         destination: Slot,
         probe: Probe,
     ) -> None:
-        """All rules of the rank at once. An allow with L7 rules lets a request through only if it, or another one, allows it."""
+        """All rules of the rank at once. An allow with L7 rules lets a request through only if it, or another one, allows it.
+
+        Nothing limits pairs that no policy isolates in the tier, where the rest is allowed too.
+        """
         found = [
             (Reason(rule.action, tier, policy, rule, number, sure=sure), sure)
             for policy, section in alike
@@ -125,7 +131,8 @@ class Walk:
         limited = [
             (reason, reason.rule.l7) for reason, _ in found if reason.rule is not None and reason.rule.l7 is not None
         ]
-        if limited and not self._lifted(found, limited[0][1]):
+        isolated = bool(limited) and bool(self._isolated_by(sections, source, destination)[0])
+        if isolated and not self._lifted(found, limited[0][1]):
             passing = [reason for reason, l7 in limited if probe.request is None or l7.matches(probe.request)]
             (state.allow if passing else state.deny).extend(passing or [reason for reason, _ in limited])
         else:
@@ -172,15 +179,7 @@ class Walk:
         self, state: _Progress, tier: Tier, sections: list[tuple[Policy, Section]], source: Slot, destination: Slot
     ) -> None:
         if state.undecided and tier.end != "pass":
-            by: list[tuple[Policy, Origin]] = []
-            surely = False
-            for policy, section in sections:
-                for isolation in section.isolates:
-                    sure_from, may_from = judge(isolation.source, source, self.vocabulary)
-                    sure_to, may_to = judge(isolation.destination, destination, self.vocabulary)
-                    if may_from and may_to:
-                        by.append((policy, isolation.origin))
-                        surely = surely or (sure_from and sure_to)
+            by, surely = self._isolated_by(sections, source, destination)
             if by:
                 (state.deny if tier.end == "deny" else state.allow).append(
                     Reason(tier.end, tier, isolated_by=tuple(by), sure=surely)
@@ -188,6 +187,21 @@ class Walk:
                 state.undecided = not surely
         state.undecided = state.undecided or state.passed
         state.passed = False
+
+    def _isolated_by(
+        self, sections: list[tuple[Policy, Section]], source: Slot, destination: Slot
+    ) -> tuple[list[tuple[Policy, Origin]], bool]:
+        """What isolates a pair in a tier, and whether it surely does."""
+        by: list[tuple[Policy, Origin]] = []
+        surely = False
+        for policy, section in sections:
+            for isolation in section.isolates:
+                sure_from, may_from = judge(isolation.source, source, self.vocabulary)
+                sure_to, may_to = judge(isolation.destination, destination, self.vocabulary)
+                if may_from and may_to:
+                    by.append((policy, isolation.origin))
+                    surely = surely or (sure_from and sure_to)
+        return by, surely
 
 
 def _home(section: Section, subject: str) -> str | None:

@@ -168,7 +168,7 @@ class Resolver:
             bits = self.pods if expr.kind == "pod" else 0
             return bits, bits
         if isinstance(expr, Label):
-            if expr.scope == "namespace" and self.vocabulary.attributes is None:
+            if expr.scope == "namespace":
                 bits = self._namespaces(lambda labels: label_matches(expr, labels))
             else:
                 bits = self._inverted_label(expr)
@@ -187,7 +187,7 @@ class Resolver:
         bits = 0
         for runs in self.universe.windows.values():
             for start, length in runs:
-                if matches(self.universe.slots[start].personas[0].attributes["namespace"]):
+                if matches(self.universe.slots[start].personas[0].attributes.get("namespace", {})):
                     bits |= ((1 << length) - 1) << start
         return bits
 
