@@ -64,6 +64,16 @@ class Snapshot:
                 self._by_kind.setdefault(obj.kind, []).append(obj)
         return [obj for kind in kinds for obj in self._by_kind.get(kind, ())]
 
+    def line(self, obj: Object) -> tuple[str, int]:
+        """The file and the first line of an object; for one that is a document of its own, without reading it again."""
+        file, start = self.where[obj]
+        if obj.pointer:
+            return file, self.location(obj)[1][0]
+        for number, text in enumerate(obj.document.text.split("\n", 200)):
+            if text.strip() and not text.lstrip().startswith(("#", "---", "%")):
+                return file, start + number
+        return file, start
+
     def location(self, obj: Object, path: Path = ()) -> tuple[str, tuple[int, int]]:
         """The file, and the first and last line in it, of an object of this side or of what is at `path` in it."""
         file, start = self.where[obj]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Assumption, Lowered
 from bot.policies.traffic import Traffic
-from bot.reachability.causes import Causes, Explained
+from bot.reachability.causes import MOST, Causes, Explained
 from bot.reachability.change import Change, EndpointFacts, PairChange, Path, PolicyText, Totals
 from bot.reachability.diff import Profile, strips
 from bot.reachability.endpoints import indices
@@ -121,7 +121,7 @@ def compare(
     changed, regions = strips(world, full)
     names = Names(world.universe, base, head)
     causes = Causes(world, regions, movers(world))
-    explained = [piece for strip in changed for piece in causes.explain(strip)]
+    explained = causes.explain(changed)
     narrator = Narrator(world, names)
     changes = _rows(world, explained, narrator)
     touched = 0
@@ -140,25 +140,52 @@ def compare(
     )
 
 
-Group = tuple[Profile, tuple[tuple[str, str, str], ...], int]
+Keys = tuple[tuple[str, str, str], ...]
+Group = tuple[Profile, Keys, int]
 Pieces = dict[Group, list[tuple[int, int]]]
+READABLE = 24
 
 
 def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple[Change, ...]:
-    """Rectangles for people, most dangerous first, with ids in that order."""
+    """Rectangles for people, most dangerous first, with ids in that order.
+
+    Rows are split by cause, unless that makes more of them than a person reads (two for each changed rule): then rows are
+    made of what changed alone, each with all of its causes.
+    """
     shown, alike = _apart(world, explained)
+    limit = max(READABLE, 2 * _changed_rules(world))
+    if sum(len(rectangles(parts)) for parts in shown.values()) > limit:
+        shown, alike = _by_change(shown), _by_change(alike)
     rows = _rectangles(shown, narrator)
     rows.sort(key=narrator.order)
-    beside = _rectangles(alike, narrator)
+    rows, spare = _first_of_each(rows) if len(rows) > limit else (rows, [])
+    beside = spare + _rectangles(alike, narrator)
     beside.sort(key=narrator.order)
     behind: dict[object, str] = {}
     out: list[Change] = []
     for number, row in enumerate(rows + beside, 1):
-        at = (tuple((cause.object, cause.change) for cause in row.causes), _gains(row.change), row.endpoint)
         if number <= len(rows):
-            behind.setdefault(at, f"c{number}")
-        out.append(row._replace(id=f"c{number}", alike="" if number <= len(rows) else behind.get(at, "")))
+            behind.setdefault(_likeness(row), f"c{number}")
+        out.append(row._replace(id=f"c{number}", alike="" if number <= len(rows) else behind.get(_likeness(row), "")))
     return tuple(out)
+
+
+def _likeness(row: Change) -> object:
+    return (tuple((cause.object, cause.change) for cause in row.causes), _gains(row.change), row.endpoint)
+
+
+def _first_of_each(rows: list[Change]) -> tuple[list[Change], list[Change]]:
+    """Of the rows that only close something, the first for each set of causes, and the others."""
+    seen: set[object] = set()
+    first: list[Change] = []
+    others: list[Change] = []
+    for row in rows:
+        if _gains(row.change) or _likeness(row) not in seen:
+            first.append(row)
+            seen.add(_likeness(row))
+        else:
+            others.append(row)
+    return first, others
 
 
 def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
@@ -207,6 +234,34 @@ def _rectangles(pieces: Pieces, narrator: Narrator) -> list[Change]:
         for (profile, keys, too_many), parts in pieces.items()
         for sources, destinations in rectangles(parts)
     ]
+
+
+def _by_change(pieces: Pieces) -> Pieces:
+    """The same pairs without regard to their causes, which every rectangle then has all of."""
+    by_profile: dict[Profile, list[tuple[int, int, Keys, int]]] = {}
+    for (profile, keys, too_many), parts in pieces.items():
+        known = by_profile.setdefault(profile, [])
+        known.extend((sources, destinations, keys, too_many) for sources, destinations in parts)
+    out: Pieces = {}
+    for profile, found in by_profile.items():
+        for sources, destinations in rectangles((part[0], part[1]) for part in found):
+            touching = [part for part in found if part[0] & sources and part[1] & destinations]
+            united = tuple(sorted({key for part in touching for key in part[2]}))
+            count = max(part[3] for part in touching)
+            if count or len(united) > MOST:
+                united, count = (), max(count, len(united))
+            _keep(out, (profile, united, count), sources, destinations)
+    return out
+
+
+def _changed_rules(world: World) -> int:
+    """How many rules and isolations stand in changed policies."""
+    sides = [{policy.key: policy for policy in policies} for policies in (world.only_base, world.only_head)]
+    count = 0
+    for key in {*sides[0], *sides[1]}:
+        versions = [side[key].sections for side in sides if key in side]
+        count += max(sum(len(section.rules) + len(section.isolates) for section in sections) for sections in versions)
+    return count
 
 
 def _totals(world: World, explained: list[Explained]) -> Totals:

@@ -115,8 +115,9 @@ class Ends:
         rows = {row.identity: row for row in self._by_id.values() if row.kind == "workload"}
         for workload in self.world.snapshots[self.head].workloads:
             row = rows.get(("workload", workload.namespace, workload.kind, workload.name))
-            for address in workload.addresses if row is not None else ():
-                self._known.setdefault(address_line.parse_address(address), row)
+            if row is not None:
+                for address in workload.addresses:
+                    self._known.setdefault(address_line.parse_address(address), row)
 
     def find(self, text: str, other: str = "") -> End | None:
         """The rows of an end (given the other one), or None where it names nothing that is there."""

@@ -16,6 +16,8 @@ from bot.reachability.evaluate import Cell, Table, meet
 from bot.reachability.world import World
 
 MOST = 32
+WORK = 4_000
+WIDE = 256
 Changed = tuple[str, str, str]
 
 
@@ -65,16 +67,37 @@ class Causes:
         self._partial: dict[tuple[object, ...], list[Cell]] = {}
         self._tables: dict[tuple[object, ...], list[Table]] = {}
 
-    def explain(self, strip: Strip) -> list[Explained]:
-        """The pairs of a strip, split by cause."""
+    def explain(self, strips: Sequence[Strip]) -> list[Explained]:
+        """The pairs of all strips, split by cause. Where choosing among several causes is too much work, all are named."""
+        if max(map(len, self._wide.values())) > WIDE:
+            count = len({region.key for region in self.regions}) + len(self.movers.by_object)
+            return [_explained(strip, strip.fixed, strip.other, (), count) for strip in strips]
+        touched = [(strip, self._touching(strip)) for strip in strips]
+        work = sum(2 * len(found) for _, found in touched if len(found) > 1)
+        out: list[Explained] = []
+        for strip, found in touched:
+            if work > WORK and len(found) > 1 and not strip.profile.endpoint:
+                keys = tuple(sorted(found)) if len(found) <= MOST else ()
+                moves = self.movers.touching(strip.fixed)
+                out.extend(self._split_fixed(strip, strip.other, keys, moves, 0 if keys else len(found)))
+            else:
+                out.extend(self._explain(strip, found))
+        return out
+
+    def _touching(self, strip: Strip) -> dict[Changed, int]:
+        """The changed policies that can matter to a strip, with the rows at the other end where each does."""
         one = (strip.fixed & -strip.fixed).bit_length() - 1
         touching: dict[Changed, int] = {}
         for region in (*self._home[strip.axis].get(one, ()), *self._wide[strip.axis]):
-            own, other = (
-                (region.sources, region.destinations) if strip.axis == SOURCE else (region.destinations, region.sources)
-            )
+            if strip.axis == SOURCE:
+                own, other = region.sources, region.destinations
+            else:
+                own, other = region.destinations, region.sources
             if own >> one & 1 and other & strip.other:
                 touching[region.key] = touching.get(region.key, 0) | (other & strip.other)
+        return touching
+
+    def _explain(self, strip: Strip, touching: dict[Changed, int]) -> list[Explained]:
         fixed_moves = self.movers.touching(strip.fixed)
         other_moves = self.movers.touching(strip.other)
         if strip.profile.endpoint:

@@ -90,14 +90,14 @@ class Names:
         if row.kind == "workload":
             _, namespace, kind, name = row.identity
             workload, snapshot = self._workload(row)
-            file, lines = snapshot.location(workload.object)
+            file, line = snapshot.line(workload.object)
             labels = tuple(sorted(workload.labels.items()))
             note = (
                 "on the host network: its node's traffic, which no policy for pods sees"
                 if workload.host_network
                 else ""
             )
-            return EndpointFacts(text, "workload", kind, namespace, name, labels, (), (), file, lines[0], side, note)
+            return EndpointFacts(text, "workload", kind, namespace, name, labels, (), (), file, line, side, note)
         if row.kind == "hypothetical":
             labels, namespace, namespace_labels = hypothetical_parts(row)
             return EndpointFacts(text, "hypothetical", "", namespace, "", labels, namespace_labels, side=side)

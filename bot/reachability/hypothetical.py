@@ -120,15 +120,12 @@ class _Search:
         self._memo: dict[tuple[int, bool], tuple[Expr, list[_Wanted] | None]] = {}
         self._by_namespace: dict[str, list[Workload]] | None = None
         self._seen: dict[tuple[str, ...], set[tuple[str | None, ...]]] = {}
-        ordered = {
+        self.ordered = {
             tier.name
             for c in (*lowered.base.checkpoints, *lowered.head.checkpoints)
             for tier in c.tiers
             if not tier.commutes
         }
-        self.has_ordered = any(
-            s.tier in ordered for p in (*lowered.base.policies, *lowered.head.policies) for s in p.sections
-        )
         self._index({id(p): p for p in (*lowered.base.policies, *lowered.head.policies)}.values())
 
     def _index(self, policies: Iterable[Policy]) -> None:
@@ -157,6 +154,8 @@ class _Search:
                         continue
                     done.add((role, expr))
                     self._selector(expr, role, policy.title, alone)
+                    if not alone and section.tier in self.ordered and home(expr) is None:
+                        self._everywhere(expr, role, policy.title)
         for name in {home(e) for _, e in done} - {None}:
             self.keep(policy.title, [_Wanted(name)])
 
@@ -170,48 +169,65 @@ class _Search:
         if wanted is None:
             self.over[title] = None
             return
-        found = list(dict.fromkeys(wanted))
-        if self.has_ordered and home(expr) is None:
-            spaces = [name for name in self._subjects if self._exists(name)]
-            found += [
-                m
-                for w in wanted
-                for name in spaces[:PER_SELECTOR]
-                for m in (self._merge(w, _Wanted(name)),)
-                if m is not None
-            ]
+        found = [w for w in dict.fromkeys(wanted) if self._possible(w)]
         if not alone:
-            found = self._with_partners(found, role)
-        found = [w for w in found if self._possible(w)]
+            every = self._with_partners(found, role, known_too=True)
+            found = every if len(every) <= PER_SELECTOR else self._with_partners(found, role, known_too=False)
         if len(found) > PER_SELECTOR:
             self.over[title] = None
             found = found[:PER_SELECTOR]
         self.keep(title, found)
 
-    def _with_partners(self, found: list[_Wanted], role: int) -> list[_Wanted]:
-        out: dict[_Wanted, None] = dict.fromkeys(found)
-        product = len(self.pods) < PRODUCTS_IN_ALL
-        for wanted in found:
-            partners: dict[_Wanted, None] = {}
-            near = self._homes[role].get(wanted.namespace or "", {})
-            for expr in (*near, *self._wide[role]):
-                for alternative in self._alternatives(expr) or ():
-                    partners[alternative] = None
-            mine: dict[_Wanted, None] = {wanted: None}
-            pairs: dict[_Wanted, None] = {}
-            for partner in partners:
+    def _everywhere(self, expr: Expr, role: int, title: str) -> None:
+        """A cluster-wide selector of an ordered tier meets the policies of every namespace: an unlabelled pod in each, and
+        one for each selector there that no known workload answers to."""
+        for wanted in self._alternatives(expr) or ():
+            for name in self._subjects:
+                here = self._merge(wanted, _Wanted(name))
+                if here is None or not self._possible(here) or not self._exists(name):
+                    continue
+                self.keep(title, [here])
+                self.keep(title, [both for both in self._pairs(here, role) if not self._is_known(both)])
+
+    def _pairs(self, wanted: _Wanted, role: int) -> list[_Wanted]:
+        """The pod with each selector, in turn, that can meet it in this role."""
+        out: dict[_Wanted, None] = {}
+        for expr in (*self._homes[role].get(wanted.namespace or "", {}), *self._wide[role]):
+            for partner in self._alternatives(expr) or ():
                 both = self._merge(wanted, partner)
                 if both is not None and both != wanted and self._possible(both):
-                    pairs[both] = None
-                if product and len(mine) <= PER_SELECTOR:
-                    for known in list(mine):
-                        more = self._merge(known, partner)
-                        if more is not None and self._possible(more):
-                            mine[more] = None
-            out.update(pairs)
-            if product and len(out) + len(mine) <= PER_SELECTOR:
-                out.update(mine)
+                    out[both] = None
         return list(out)
+
+    def _is_known(self, wanted: _Wanted) -> bool:
+        """Whether a known workload of the namespace has these labels."""
+        if wanted.namespace is None:
+            return False
+        return any(
+            all(workload.labels.get(key) == value for key, value in wanted.labels)
+            for workload in self._known(wanted.namespace)
+        )
+
+    def _with_partners(self, found: list[_Wanted], role: int, known_too: bool) -> list[_Wanted]:
+        """The pods alone, with each partner, and (in a small review) with every set of partners that fits the budget."""
+        out: dict[_Wanted, None] = dict.fromkeys(found)
+        for wanted in found:
+            pairs = [both for both in self._pairs(wanted, role) if known_too or not self._is_known(both)]
+            out.update(dict.fromkeys(pairs))
+            if len(self.pods) < PRODUCTS_IN_ALL and known_too:
+                out.update(self._product_of(wanted, pairs, PER_SELECTOR - len(out)))
+        return list(out)
+
+    def _product_of(self, wanted: _Wanted, pairs: list[_Wanted], budget: int) -> dict[_Wanted, None]:
+        mine: dict[_Wanted, None] = {wanted: None}
+        for pair in pairs:
+            for known in list(mine):
+                more = self._merge(known, pair)
+                if more is not None and self._possible(more):
+                    mine[more] = None
+            if len(mine) > max(budget, 1):
+                return {}
+        return mine
 
     def keep(self, title: str, found: Iterable[_Wanted]) -> None:
         """Note these pods, unless a known workload or another pod answers every selector alike."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from bot.policies.model import (
     And,
     Everything,
@@ -168,10 +166,7 @@ class Resolver:
             bits = self.pods if expr.kind == "pod" else 0
             return bits, bits
         if isinstance(expr, Label):
-            if expr.scope == "namespace":
-                bits = self._namespaces(lambda labels: label_matches(expr, labels))
-            else:
-                bits = self._inverted_label(expr)
+            bits = self._namespaces(expr) if expr.scope == "namespace" else self._inverted_label(expr)
             return bits, bits
         if isinstance(expr, InAddresses):
             return self._addresses(expr)
@@ -183,11 +178,11 @@ class Resolver:
                 may |= possible << run[0]
         return must, may
 
-    def _namespaces(self, matches: Callable[[Mapping[str, str]], bool]) -> int:
+    def _namespaces(self, label: Label) -> int:
         bits = 0
         for runs in self.universe.windows.values():
             for start, length in runs:
-                if matches(self.universe.slots[start].personas[0].attributes.get("namespace", {})):
+                if label_matches(label, self.universe.slots[start].personas[0].attributes.get("namespace")):
                     bits |= ((1 << length) - 1) << start
         return bits
 

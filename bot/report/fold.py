@@ -25,7 +25,7 @@ def folded(review: Review) -> Review:
 def rows(changes: Sequence[Change], names: Names, fail_on: Sequence[str]) -> list[Change]:
     """Blocked rows first, else in the order given.
 
-    A row of pods that are not in Git alone is added (its number of paths) to the first row with known workloads that has
+    A row that the review itself found alike to another one goes with that one. So does a row of pods that are not in Git alone: it is added (its number of paths) to the first row with known workloads that has
     the same change, traffic and causes, unless it blocks and that one does not, or it speaks of any pod at all and that
     one does not.
     """
@@ -35,9 +35,12 @@ def rows(changes: Sequence[Change], names: Names, fail_on: Sequence[str]) -> lis
         if row.hypothetical < row.paths:
             known.setdefault(_alike(row), index)
     kept = dict(enumerate(ordered))
+    by_id = {row.id: index for index, row in enumerate(ordered)}
     for index, row in enumerate(ordered):
-        place = known.get(_alike(row)) if row.hypothetical == row.paths else None
-        if place is None:
+        place = by_id.get(row.alike)
+        if place is None and row.hypothetical == row.paths:
+            place = known.get(_alike(row))
+        if place is None or place not in kept:
             continue
         like = kept[place]
         if blocks(row, fail_on) <= blocks(like, fail_on) and _anyone(row, names) <= _anyone(like, names):

@@ -174,6 +174,8 @@ def _change(value: Change, ports: Ports, explain: str) -> Document:
     out |= {"paths": value.paths, "hypothetical": value.hypothetical, "severity": value.severity}
     if value.endpoint:
         out["endpoint"] = value.endpoint
+    if value.alike:
+        out["alike"] = value.alike
     return out | {"causes": [_cause(cause) for cause in value.causes], "witness": _witness(value.witness, explain)}
 
 
