@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from bot.manifests.snapshot import Snapshot, load
-
 from bot.manifests.yaml import Reader
 from bot.policies import intervals
 from bot.policies.addresses import parse_cidr
@@ -68,8 +67,12 @@ def verdict_at(open_: Traffic, possible: Traffic, protocol: str, port: int) -> V
 class Ends:
     """Finds for an endpoint of a document the pods or addresses that the second reading knows it as."""
 
-    def __init__(self, world: World, lowered: Lowered, facts: Iterable[EndpointFacts]) -> None:
+    def __init__(
+        self, world: World, lowered: Lowered, facts: Iterable[EndpointFacts], other: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """`other`: the other side's world; pods of a namespace that only that one has are not there on this side."""
         self.cluster = read(world)
+        absent = {m["metadata"]["name"] for m in other if m["kind"] == "Namespace"} - self.cluster.namespaces.keys()
         self.free = tuple(
             Port(name, {number: text for text, number in PROTOCOLS.items()}[protocol], number)
             for (name, protocol), number in sorted(lowered.vocabulary.free_ports.items())
@@ -78,7 +81,9 @@ class Ends:
         self._known = {(pod.kind, pod.namespace, pod.name): pod for pod in self.cluster.pods}
         self._found: dict[str, tuple[End, ...]] = {}
         for one in facts:
-            if one.kind == "hypothetical":
+            if one.kind == "hypothetical" and one.namespace in absent:
+                self._found[one.id] = ()
+            elif one.kind == "hypothetical":
                 labels = dict(one.namespace_labels)
                 name = one.namespace or labels.get("kubernetes.io/metadata.name", f"somewhere-{len(namespaces)}")
                 namespaces.setdefault(name, {**labels, "kubernetes.io/metadata.name": name})
@@ -102,12 +107,13 @@ def _edges(cidr: str) -> tuple[str, str]:
     return str(network.network_address), str(network.broadcast_address)
 
 
-def telling_ports(*worlds: World, free: Iterable[Port] = ()) -> list[int]:
-    """Every port number that these manifests mention, its neighbours, and what `free` names."""
-    numbers = {0, 65535, *(port.number for port in free)}
+def telling_ports(*worlds: World, free: Iterable[Port] = (), around: int = 1) -> list[int]:
+    """Every port number that these manifests mention, `around` neighbours of each, and what `free` names. Port 0 is nobody's."""
+    numbers = {1, 65535, *(port.number for port in free)}
     for world in worlds:
         numbers.update(_numbers(world))
-    return sorted({n for number in numbers for n in (number - 1, number, number + 1) if 0 <= n <= 65535})
+    near = range(-around, around + 1)
+    return sorted({number + step for number in numbers for step in near if 1 <= number + step <= 65535})
 
 
 def _numbers(value: Any) -> Iterable[int]:

@@ -360,7 +360,7 @@ def test_the_same_bytes_whatever_the_hash_seed(tmp_path: Path, command: str) -> 
             f"{{podSelector: {{matchLabels: {{app: {app}}}}}, ingress: [{{from: [{{podSelector: {{}}}}, {{namespaceSelector: {{}}}}]}}]}}",
             app,
         )
-        for app in ("web", "api", "x", "y")
+        for app in ("web", "api", "other", "more")
     ]
     for name, text in (("base", stream(WEB, API, DENY)), ("head", stream(WEB, API, *rules))):
         (tmp_path / name).mkdir()

@@ -30,15 +30,14 @@ class Pod(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """Everything that a verdict depends on."""
+    """Everything that a verdict depends on. `admin` and `baseline`: groups of one priority, in order, without an order inside."""
 
     pods: tuple[Pod, ...]
     namespaces: Mapping[str, Mapping[str, str]]
     nodes: Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]]
-    policies: tuple[Manifest, ...]
-
-
-POLICY_KINDS = {"NetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy"}
+    network_policies: tuple[Manifest, ...]
+    admin: tuple[tuple[Manifest, ...], ...]
+    baseline: tuple[tuple[Manifest, ...], ...]
 
 
 def read(manifests: Iterable[Manifest]) -> Cluster:
@@ -64,8 +63,23 @@ def read(manifests: Iterable[Manifest]) -> Cluster:
         pods,
         {name: {**labels, "kubernetes.io/metadata.name": name} for name, labels in namespaces.items()},
         nodes,
-        tuple(m for m in latest.values() if m["kind"] in POLICY_KINDS),
+        tuple(m for m in latest.values() if m["kind"] == "NetworkPolicy"),
+        _by_priority(latest.values(), "Admin"),
+        _by_priority(latest.values(), "Baseline"),
     )
+
+
+def _by_priority(manifests: Iterable[Manifest], tier: str) -> tuple[tuple[Manifest, ...], ...]:
+    groups: dict[int, list[Manifest]] = {}
+    for manifest in manifests:
+        kind = manifest["kind"]
+        if kind == "AdminNetworkPolicy" and tier == "Admin":
+            groups.setdefault(manifest["spec"]["priority"], []).append(manifest)
+        if kind == "BaselineAdminNetworkPolicy" and tier == "Baseline":
+            groups.setdefault(0, []).append(manifest)
+        if kind == "ClusterNetworkPolicy" and tier == manifest["spec"]["tier"]:
+            groups.setdefault(manifest["spec"]["priority"], []).append(manifest)
+    return tuple(tuple(groups[priority]) for priority in sorted(groups))
 
 
 def namespace_of(manifest: Manifest) -> str:

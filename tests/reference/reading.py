@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
+from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -63,89 +64,58 @@ def _has_policies(end: End) -> bool:
 # --- The order: admin tier, NetworkPolicy, baseline tier, allow ---
 
 
-def _side(question: Question, direction: str, subject: Any, peer: End) -> Verdict:
+def _side(question: Question, direction: str, subject: Pod, peer: End) -> Verdict:
     """Walks the tiers with every outcome that is still possible; one outcome in the end is sure."""
-    policies = question.cluster.policies
-    tiers = [
-        _ordered(policies, "Admin"),
-        [[("np", [p for p in policies if p["kind"] == "NetworkPolicy"])]],
-        _ordered(policies, "Baseline"),
-    ]
+    cluster = question.cluster
     outcomes: set[str] = set()
-    undecided = True
-    for tier in tiers:
-        here: set[str] = set()
-        for order in itertools.product(*(itertools.permutations(group) for group in tier)):
-            here |= _walk(question, direction, subject, peer, list(itertools.chain(*order)))
+    for tier in ("admin", "network", "baseline"):
+        if tier == "network":
+            here = _network_policies(question, direction, subject, peer)
+        else:
+            here = set()
+            groups = cluster.admin if tier == "admin" else cluster.baseline
+            for order in itertools.product(*(itertools.permutations(group) for group in groups)):
+                here |= _walk(question, direction, subject, peer, itertools.chain(*order))
         outcomes |= here & {"allow", "deny"}
-        if not here & {"next", "finish"}:
-            undecided = False
+        if "leave" not in here:
             break
-        if "finish" in here:
-            outcomes.add("allow")
-        if "next" not in here:
-            undecided = False
-            break
-    if undecided:
+    else:
         outcomes.add("allow")
     if len(outcomes) > 1:
         return Verdict.POSSIBLE
     return Verdict.OPEN if outcomes == {"allow"} else Verdict.CLOSED
 
 
-def _ordered(policies: Iterable[Manifest], tier: str) -> list[list[tuple[str, Any]]]:
-    """The admin policies of a tier by priority; those of one priority stand in one group, whose order is undefined."""
-    groups: dict[int, list[tuple[str, Any]]] = {}
-    for policy in policies:
-        kind, spec = policy["kind"], policy["spec"]
-        if kind == "AdminNetworkPolicy" and tier == "Admin":
-            groups.setdefault(spec["priority"], []).append((tier, policy))
-        if kind == "BaselineAdminNetworkPolicy" and tier == "Baseline":
-            groups.setdefault(0, []).append((tier, policy))
-        if kind == "ClusterNetworkPolicy" and tier == spec["tier"]:
-            groups.setdefault(spec["priority"], []).append((tier, policy))
-    return [groups[priority] for priority in sorted(groups)]
-
-
-def _walk(question: Question, direction: str, subject: Pod, peer: End, steps: list[tuple[str, Any]]) -> set[str]:
-    """Every outcome that this order of policies can have: allow, deny, next (tier) or finish (leave all tiers: allow)."""
+def _walk(question: Question, direction: str, subject: Pod, peer: End, policies: Iterable[Manifest]) -> set[str]:
+    """Every outcome that this order of policies can have: allow, deny, or leave this tier (Pass, or no rule matched)."""
     outcomes: set[str] = set()
-    for tier, policy in steps:
-        if tier == "np":
-            return _network_policies(question, direction, subject, peer, policy)
-        if not _is_subject(question.cluster, policy, subject):
+    for policy in policies:
+        if not _admin_pods(question.cluster, policy["spec"]["subject"], subject):
             continue
         for rule in policy["spec"].get(direction) or []:
             matched = _admin_rule(question, direction, peer, rule)
             if matched == NO:
                 continue
-            if rule["action"] in ("Allow", "Accept"):
-                outcomes.add("allow")
-            elif rule["action"] == "Deny":
-                outcomes.add("deny")
-            else:
-                outcomes.add("next" if tier == "Admin" else "finish")
+            outcomes.add({"Allow": "allow", "Accept": "allow", "Deny": "deny", "Pass": "leave"}[rule["action"]])
             if matched == YES:
                 return outcomes
-    return outcomes | {"next"}
+    return outcomes | {"leave"}
 
 
 # --- NetworkPolicy ---
 
 
-def _network_policies(
-    question: Question, direction: str, subject: Pod, peer: End, policies: list[Manifest]
-) -> set[str]:
-    """Isolated in this direction: what some rule allows; not isolated: the next tier."""
+def _network_policies(question: Question, direction: str, subject: Pod, peer: End) -> set[str]:
+    """Isolated in this direction: what some rule allows; not isolated: leave it to the next tier."""
     isolating = [
         p
-        for p in policies
+        for p in question.cluster.network_policies
         if namespace_of(p) == subject.namespace
         and selects(p["spec"].get("podSelector"), subject.labels)
         and direction in policy_types(p["spec"])
     ]
     if not isolating:
-        return {"next"}
+        return {"leave"}
     allowed = NO
     if direction == "ingress" and _own_node(question.cluster, peer, subject):
         return {"allow"}
@@ -210,10 +180,6 @@ def _declares(end: End, name: str, protocol: str, number: int) -> bool:
 
 
 # --- AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy ---
-
-
-def _is_subject(cluster: Cluster, policy: Manifest, pod: Pod) -> bool:
-    return _admin_pods(cluster, policy["spec"]["subject"], pod)
 
 
 def _admin_pods(cluster: Cluster, peer: Mapping[str, Any], pod: Pod) -> bool:
@@ -322,9 +288,14 @@ def _address(question: Question, end: End) -> str | None:
     return known[0] if known else None
 
 
+@cache
+def _parsed(address: str, cidr: str) -> tuple[Any, Any]:
+    return ip_address(address), ip_network(cidr, strict=False)
+
+
 def _within(address: str, cidr: str) -> bool:
-    network = ip_network(cidr, strict=False)
-    return ip_address(address).version == network.version and ip_address(address) in network
+    ip, network = _parsed(address, cidr)
+    return ip.version == network.version and ip in network
 
 
 def _telling(pod_cidrs: tuple[str, ...], cidrs: list[str]) -> list[str]:
