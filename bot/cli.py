@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.errors import NetreachError, UsageError
+from bot.options import CNIS, ON_INCOMPLETE
+from bot.options import settings as read_settings
 
 if TYPE_CHECKING:
     from bot.report.progress import Progress
     from bot.report.text import Line
-    from bot.review import Folders, Place, Refs, Settings
+    from bot.review import Folders, Place, Refs
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
 ALIASES = {"md": "markdown"}
 
 
@@ -121,6 +122,11 @@ def _add_diff(commands: Commands) -> None:
         metavar="WHAT",
         help="rule, lint-error, internet, any-opened, any-change, never",
     )
+    diff.add_argument(
+        "--on-incomplete",
+        choices=ON_INCOMPLETE,
+        help="what could not be read: exit 3 (default), or only say so",
+    )
     diff.add_argument("--exit-code", action="store_true", help="exit 1 on any difference, as git diff does")
 
 
@@ -204,50 +210,9 @@ def _two_sides(parser: argparse.ArgumentParser) -> None:
         default="merge",
         help="head merged into base (default), since they parted, as is",
     )
+    parser.add_argument("--strict", action="store_true", help="a merge that conflicts is an error (exit 5)")
     if parser.get_default("repo") is None:
         parser.add_argument("--repo", default=".", metavar="DIR", help="the Git repository (default .)")
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    from bot.gate.verdict import FAIL_ON
-    from bot.review import Settings
-
-    fail_on = tuple(
-        dict.fromkeys(
-            name.strip() for text in getattr(options, "fail_on", []) for name in text.split(",") if name.strip()
-        )
-    )
-    for name in fail_on:
-        if name not in FAIL_ON:
-            raise UsageError(f"--fail-on {name}: not one of {', '.join(FAIL_ON)}")
-    return Settings(
-        cni=options.cni,
-        pod_cidrs=_pod_cidrs(options.pod_cidrs),
-        context=options.context,
-        include=tuple(options.include),
-        exclude=tuple(options.exclude),
-        pairs=getattr(options, "pairs", False),
-        fail_on=fail_on,
-        config=options.config,
-        environment=options.env,
-        allow_empty=options.allow_empty,
-    )
-
-
-def _pod_cidrs(text: str | None) -> tuple[str, ...] | None:
-    if text is None or text == "none":
-        return None if text is None else ()
-    from bot.policies.addresses import parse_cidr
-
-    cidrs = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not cidrs:
-        raise UsageError("--pod-cidrs is empty: give CIDRs, or none")
-    for cidr in cidrs:
-        try:
-            parse_cidr(cidr)
-        except ValueError as error:
-            raise UsageError(f"--pod-cidrs: {error}") from None
-    return cidrs
 
 
 def _place(options: argparse.Namespace) -> Place:
@@ -270,13 +235,13 @@ def _refs(options: argparse.Namespace) -> Refs:
         if getattr(options, name) is not None and len(given) > index:
             raise UsageError(f"{name} is given twice: {given[index]} and --{name} {getattr(options, name)}")
     base = given[0] if given else options.base
-    return Refs(options.repo, base, given[1] if len(given) > 1 else options.head, options.mode)
+    return Refs(options.repo, base, given[1] if len(given) > 1 else options.head, options.mode, options.strict)
 
 
 def _diff(options: argparse.Namespace) -> int:
     from bot.gate.verdict import exit_code
 
-    targets, settings = _targets(options), _settings(options)
+    targets, settings = _targets(options), read_settings(options)
     if options.dirs and (options.refs or options.base or options.head):
         raise UsageError("give two refs or --dirs, not both")
     with _working(options, "comparing"):
@@ -285,14 +250,14 @@ def _diff(options: argparse.Namespace) -> int:
         if options.dirs:
             found = review.review_folders(options.dirs[0], options.dirs[1], settings)
         else:
-            found = review.review_refs(*_refs(options), settings)
+            found = review.review_refs(_refs(options), settings)
     more = {"text": {"verbose": options.verbose}, "markdown": {"link": options.link}}
     _write(options, targets, "review", found, more)
-    return _gate(options, exit_code(found.verdict, options.exit_code))
+    return _gate(options, exit_code(found.verdict, options.exit_code, found.on_incomplete))
 
 
 def _list(options: argparse.Namespace) -> int:
-    targets, settings, place = _targets(options), _settings(options), _place(options)
+    targets, settings, place = _targets(options), read_settings(options), _place(options)
     with _working(options, "listing"):
         from bot import review
 
@@ -302,7 +267,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    targets, settings = _targets(options), _settings(options)
+    targets, settings = _targets(options), read_settings(options)
     over = _over(options)
     with _working(options, "walking the path"):
         from bot import review
@@ -324,7 +289,7 @@ def _over(options: argparse.Namespace) -> Place | Refs | Folders:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    targets, settings, place = _targets(options), _settings(options), _place(options)
+    targets, settings, place = _targets(options), read_settings(options), _place(options)
     with _working(options, "verifying"):
         from bot import review
         from bot.gate import expectations
@@ -335,7 +300,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _render(options: argparse.Namespace) -> int:
-    targets, settings, place = _targets(options), _settings(options), _place(options)
+    targets, settings, place = _targets(options), read_settings(options), _place(options)
     with _working(options, "reading"):
         from bot import review
 

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.policies.model import Assumption, Lowered
 from bot.policies.traffic import Traffic
 from bot.reachability.change import Change, Decision, EndpointFacts, PairChange, Path, PolicyText, Totals
-from bot.sides import load_sides, lower_sides, namespace_sizes, unread
+from bot.sides import load_sides, lower_sides, namespace_sizes, over_budget, unread
 from bot.sides import notes as said
 from bot.sources import Files, Unread
+from bot.sources.select import SETTINGS_FILES
 
 if TYPE_CHECKING:
+    from bot.environments import Plan, Scope
     from bot.gate.expectations import Expectation
     from bot.manifests.snapshot import Snapshot
+    from bot.sources.git import Comparison
 
 
 class Settings(NamedTuple):
-    """What the user asked for beside the two sides.
+    """What the user asked for beside the two sides; what is not said here the config may say (docs/config.md).
 
     `cni`: None to find out. `pod_cidrs`: None to learn them, () for outside every CIDR. `context`: a file of the rest of
     the cluster. `pairs`: list every pair beside the rows. `fail_on`: what blocks (docs/exit-codes.md). `config`: a file
-    in place of the base side's. `environment`: only this one.
+    in place of the base side's. `environment`: only this one. `known_complete`: namespaces whose workloads are all in Git.
+    `on_incomplete`: fail or warn.
     """
 
     cni: str | None = None
@@ -35,6 +39,8 @@ class Settings(NamedTuple):
     config: str | None = None
     environment: str | None = None
     allow_empty: bool = False
+    known_complete: tuple[str, ...] = ()
+    on_incomplete: str = ""
 
 
 class Place(NamedTuple):
@@ -47,13 +53,14 @@ class Place(NamedTuple):
 class Refs(NamedTuple):
     """Two Git refs. `base` None: origin's default branch, else main. `head` None: the working tree.
 
-    `mode`: merge, branch or exact.
+    `mode`: merge, branch or exact; with `strict` a merge that conflicts is an error.
     """
 
     repo: str = "."
     base: str | None = None
     head: str | None = None
     mode: str = "merge"
+    strict: bool = False
 
 
 class Folders(NamedTuple):
@@ -99,7 +106,8 @@ class Review(NamedTuple):
     """The whole answer for one pull request.
 
     `notes` are said near the headline (a merge conflict, Flannel alone). `fail_on` is what was set to block, so that
-    reports can mark the rows that do.
+    reports can mark the rows that do; `on_incomplete`: fail, or warn. `asked`: the settings as they were given, without
+    what the config adds, so that a command in a report shows the same on another machine.
     """
 
     base: Side
@@ -110,6 +118,8 @@ class Review(NamedTuple):
     verdict: str
     notes: tuple[str, ...] = ()
     fail_on: tuple[str, ...] = ()
+    on_incomplete: str = "fail"
+    asked: Settings = Settings()
 
 
 class Listing(NamedTuple):
@@ -164,13 +174,11 @@ class Explanation(NamedTuple):
 # --- The pipeline ---
 
 
-def review_refs(repo: str, base: str | None, head: str | None, mode: str, settings: Settings) -> Review:
-    """The review of two Git refs; `base` None: origin's default branch, `head` None: the working tree. Raises NetreachError."""
-    from bot.sources import git
-
-    found = git.compare(repo, base, head, mode, settings.include, settings.exclude)
+def review_refs(refs: Refs, settings: Settings) -> Review:
+    """The review of two Git refs. Raises NetreachError."""
+    found, config = _compare(refs, settings)
     sides = Side(found.base.label, found.base_sha), Side(found.head.label, found.head_sha)
-    return _review(sides, found.base, found.head, found.mode, found.behind, found.notes, settings)
+    return _review(sides, found.base, found.head, config, found.mode, found.behind, found.notes, settings)
 
 
 def review_folders(base: str, head: str, settings: Settings) -> Review:
@@ -178,38 +186,68 @@ def review_folders(base: str, head: str, settings: Settings) -> Review:
     from bot.sources.folder import read_folders
 
     before, after = read_folders(base, head, settings.include, settings.exclude)
-    return _review((Side(base, None), Side(head, None)), before, after, "exact", None, (), settings)
+    return _review((Side(base, None), Side(head, None)), before, after, before, "exact", None, (), settings)
+
+
+def _compare(refs: Refs, settings: Settings) -> tuple[Comparison, Files]:
+    """Both sides, and the files that the config is taken from: those of the tip of the base, however old the merge base is."""
+    from bot.sources import git
+
+    found = git.compare(
+        refs.repo, refs.base, refs.head, refs.mode, settings.include, settings.exclude, strict=refs.strict
+    )
+    if found.merge_base is None:
+        return found, found.base
+    return found, git.read_ref(refs.repo, found.base_sha, SETTINGS_FILES)
 
 
 def _review(
     sides: tuple[Side, Side],
     before: Files,
     after: Files,
+    config: Files,
     mode: str,
     behind: int | None,
     notes: tuple[str, ...],
     settings: Settings,
 ) -> Review:
+    from bot.environments import changes_of_config, plan
+    from bot.gate import verdict as gate
+
+    planned = plan(settings, config.contents)
+    if settings.config is None:
+        notes += changes_of_config(config.contents, after.contents)
+    before, after = planned.files(before), planned.files(after)
+    environments = tuple(_environment(scope, planned, before, after) for scope in planned.scopes)
+    return Review(
+        *sides,
+        mode,
+        behind,
+        environments,
+        gate.worst(environment.verdict for environment in environments),
+        notes + planned.notes,
+        planned.settings.fail_on,
+        planned.settings.on_incomplete or "fail",
+        settings,
+    )
+
+
+def _environment(scope: Scope, planned: Plan, before: Files, after: Files) -> Environment:
     from bot.gate import verdict as gate
     from bot.reachability.analysis import compare
 
-    snapshots = load_sides(before, after, settings)
-    base, head = snapshots
+    settings = scope.settings
+    before, after = scope.files(before), scope.files(after)
+    base, head = load_sides(before, after, settings)
     lowered = lower_sides(base, head, settings)
-    found = compare(base, head, lowered, settings.pairs)
+    found = compare(base, head, lowered, settings.pairs, settings.known_complete)
     incomplete, coverage = unread(before, after, base, head, lowered)
-    incomplete += tuple(
-        Unread(
-            "", None, f"{title}: more kinds of pods than can be looked at could be selected", "assume.known-complete"
-        )
-        for title in found.over_budget
-    )
-    verdict = gate.verdict(found.changes, bool(incomplete), settings.fail_on)
-    environment = Environment(
-        "default",
+    incomplete += (*planned.unread, *scope.unread(base, head), *over_budget(found.over_budget))
+    return Environment(
+        scope.name,
         lowered.vocabulary.cni,
         lowered.vocabulary.universe,
-        verdict,
+        gate.verdict(found.changes, bool(incomplete), planned.settings.fail_on),
         found.totals,
         found.endpoints,
         found.changes,
@@ -223,26 +261,24 @@ def _review(
         said(base, head, lowered),
         namespace_sizes(base, head),
     )
-    return Review(*sides, mode, behind, (environment,), verdict, notes, settings.fail_on)
 
 
 def listing(place: Place, settings: Settings) -> Listing:
     """Every open path of one state of the manifests. Raises NetreachError."""
     from bot.reachability.analysis import open_paths
 
-    files, snapshot, lowered = _one(place, settings)
-    found = open_paths(snapshot, lowered)
-    incomplete, coverage = unread(None, files, None, snapshot, lowered)
-    vocabulary = lowered.vocabulary
+    one = _one(place, settings)
+    found = open_paths(one.snapshot, one.lowered, complete=one.settings.known_complete)
+    vocabulary = one.lowered.vocabulary
     return Listing(
         vocabulary.cni,
         vocabulary.universe,
         found.endpoints,
         found.paths,
-        incomplete,
-        coverage,
+        one.incomplete,
+        (),
         found.assumptions,
-        said(None, snapshot, lowered),
+        said(None, one.snapshot, one.lowered),
     )
 
 
@@ -250,15 +286,14 @@ def verify(expectations: Sequence[Expectation], place: Place, settings: Settings
     """Judge expectations against one state of the manifests. Raises NetreachError."""
     from bot.gate.verify import check
 
-    files, snapshot, lowered = _one(place, settings)
-    found = check(expectations, snapshot, lowered)
-    incomplete, _ = unread(None, files, None, snapshot, lowered)
+    one = _one(place, settings)
+    found = check(expectations, one.snapshot, one.lowered)
     failed = tuple(
         Failed(a.expectation.written, a.got, a.egress, a.ingress, a.why) for a in found.answers if not a.held
     )
     held = len(found.answers) - len(failed)
     unmatched = tuple({**e.written, "why": why} for e, why in found.unmatched)
-    return Verification(len(expectations), held, failed, unmatched, incomplete)
+    return Verification(len(expectations), held, failed, unmatched, one.incomplete)
 
 
 def explain(
@@ -268,37 +303,46 @@ def explain(
     from bot.reachability.walkthrough import changed_objects, walk
 
     if isinstance(over, Place):
-        files, snapshot, lowered = _one(over, settings)
-        incomplete, _ = unread(None, files, None, snapshot, lowered)
-        return Explanation(*walk(source, destination, port, (snapshot, snapshot), lowered, ("now",)), incomplete)
+        one = _one(over, settings)
+        walked = walk(source, destination, port, (one.snapshot, one.snapshot), one.lowered, ("now",))
+        return Explanation(*walked, one.incomplete)
     if isinstance(over, Refs):
-        from bot.sources import git
-
-        found = git.compare(over.repo, over.base, over.head, over.mode, settings.include, settings.exclude)
+        found, config = _compare(over, settings)
         before, after = found.base, found.head
     else:
         from bot.sources.folder import read_folders
 
         before, after = read_folders(over.base, over.head, settings.include, settings.exclude)
-    base, head = load_sides(before, after, settings)
-    lowered = lower_sides(base, head, settings)
+        config = before
+    scope, (before, after) = _only(settings, config, before, after)
+    base, head = load_sides(before, after, scope.settings)
+    lowered = lower_sides(base, head, scope.settings)
     incomplete, _ = unread(before, after, base, head, lowered)
     walked = walk(source, destination, port, (base, head), lowered, ("before", "after"))
-    return Explanation(*walked, incomplete, changed_objects(walked[3], lowered))
+    return Explanation(*walked, incomplete + scope.unread(base, head), changed_objects(walked[3], lowered))
 
 
 def manifests(place: Place, settings: Settings) -> tuple[Snapshot, tuple[Unread, ...]]:
     """The objects of one state of the manifests, and what could not be read of it. Raises NetreachError."""
-    files, snapshot = _snapshot(place, settings)
-    return snapshot, tuple(sorted({*files.skipped, *snapshot.unread}, key=str))
+    scope, files, snapshot = _snapshot(place, settings)
+    return snapshot, tuple(sorted({*files.skipped, *snapshot.unread, *scope.unread(snapshot, snapshot)}, key=str))
 
 
-def _one(place: Place, settings: Settings) -> tuple[Files, Snapshot, Lowered]:
-    files, snapshot = _snapshot(place, settings)
-    return files, snapshot, lower_sides(snapshot, snapshot, settings)
+class _One(NamedTuple):
+    settings: Settings
+    snapshot: Snapshot
+    lowered: Lowered
+    incomplete: tuple[Unread, ...]
 
 
-def _snapshot(place: Place, settings: Settings) -> tuple[Files, Snapshot]:
+def _one(place: Place, settings: Settings) -> _One:
+    scope, files, snapshot = _snapshot(place, settings)
+    lowered = lower_sides(snapshot, snapshot, scope.settings)
+    incomplete, _ = unread(None, files, None, snapshot, lowered)
+    return _One(scope.settings, snapshot, lowered, incomplete + scope.unread(snapshot, snapshot))
+
+
+def _snapshot(place: Place, settings: Settings) -> tuple[Scope, Files, Snapshot]:
     from bot.sources.folder import read_folder
 
     if place.ref is None:
@@ -307,4 +351,14 @@ def _snapshot(place: Place, settings: Settings) -> tuple[Files, Snapshot]:
         from bot.sources import git
 
         files = git.read_ref(place.path, place.ref, settings.include, settings.exclude)
-    return files, load_sides(files, files, settings)[1]
+    scope, (files,) = _only(settings, files, files)
+    return scope, files, load_sides(files, files, scope.settings)[1]
+
+
+def _only(settings: Settings, config: Files, *sides: Files) -> tuple[Scope, list[Files]]:
+    """The one environment that is asked for, and its part of each side."""
+    from bot.environments import only, plan
+
+    planned = plan(settings, config.contents)
+    scope = only(planned)
+    return scope, [scope.files(planned.files(side)) for side in sides]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bot.policies.model import Lowered, Problem
@@ -66,44 +68,57 @@ def unread(
     """
     own = _side(after, head, lowered.problems_head)
     if before is None or base is None:
-        return tuple(sorted(set(own))), ()
+        return tuple(sorted({found for found, _ in own}, key=_order)), ()
     other = _side(before, base, lowered.problems_base)
-    incomplete = {found for found, text in own.items() if other.get(_known(found, text, other), None) != text}
-    coverage = {found for found in own if found not in incomplete}
-    alike = {(found.file, found.reason) for found in own}
-    coverage |= {found for found in other if (found.file, found.reason) not in alike}
+    known = set(_keys(other, before, after))
+    keys = _keys(own, after, before)
+    coverage = {row[0] for row, key in zip(own, keys, strict=True) if key in known and row[0].content is not None}
+    incomplete = {found for found, _ in own} - coverage
+    alike = {(found.file, found.reason) for found, _ in own}
+    coverage |= {found for found, _ in other if (found.file, found.reason) not in alike}
     return tuple(sorted(incomplete, key=_order)), tuple(sorted(coverage, key=_order))
 
 
-def _known(found: Unread, text: object, other: dict[Unread, object]) -> Unread:
-    """The same fault of the same text on the other side, wherever its lines are now."""
-    for candidate, its_text in other.items():
-        if candidate.file == found.file and candidate.reason == found.reason and its_text == text:
-            return candidate
-    return found
-
-
-def _side(files: Files, snapshot: Snapshot, problems: tuple[Problem, ...]) -> dict[Unread, object]:
-    """Everything unread of one side, with what must be equal for it to be the same fault on the other."""
-    out: dict[Unread, object] = {}
-    for found in (*files.skipped, *snapshot.unread):
-        out[found] = _text(files, found)
+def _side(files: Files, snapshot: Snapshot, problems: tuple[Problem, ...]) -> list[tuple[Unread, object]]:
+    """Everything unread of one side; with what an API server would refuse, the object."""
+    out: list[tuple[Unread, object]] = [(found, None) for found in (*files.skipped, *snapshot.unread)]
     for problem in problems:
         if problem.refused:
-            file, lines = snapshot.location(problem.object, problem.path)
-            named = f"{problem.object.kind} {problem.object.namespace + '/' if problem.object.namespace else ''}{problem.object.name}"
-            out[Unread(file, lines, f"{named}: {problem.reason}; absent, as behind an API server", problem.setting)] = (
-                problem.object
-            )
+            obj = problem.object
+            file, lines = snapshot.location(obj, problem.path)
+            named = f"{obj.kind} {obj.namespace}/{obj.name}" if obj.namespace else f"{obj.kind} {obj.name}"
+            reason = f"{named}: {problem.reason}; absent, as behind an API server"
+            out.append((Unread(file, lines, reason, problem.setting), obj))
     return out
 
 
-def _text(files: Files, found: Unread) -> object:
-    return files.contents.get(found.file)
+def _keys(rows: Sequence[tuple[Unread, object]], own: Files, other: Files) -> list[tuple[object, ...]]:
+    """What must be equal for each to be the same fault on both sides, wherever its lines are: the text of its document."""
+    documents: dict[str, tuple[list[str], list[int]]] = {}
+    out: list[tuple[object, ...]] = []
+    for found, what in rows:
+        data = own.contents.get(found.file)
+        text: object = data
+        if data is not None and what is None and found.lines and other.contents.get(found.file) != data:
+            if found.file not in documents:
+                from bot.manifests.yaml import decode, split
+
+                parts = split(decode(data))
+                documents[found.file] = [text for text, _ in parts], [line for _, line in parts]
+            texts, lines = documents[found.file]
+            text = texts[bisect_right(lines, found.lines[0]) - 1] if texts else ""
+        out.append((found.file, found.reason, found.content, what or text))
+    return out
 
 
 def _order(found: Unread) -> tuple[str, tuple[int, int], str]:
     return (found.file, found.lines or (0, 0), found.reason)
+
+
+def over_budget(titles: Sequence[str]) -> tuple[Unread, ...]:
+    """The selectors that could mean more kinds of pods than were looked at."""
+    reason = "more kinds of pods than can be looked at could be selected"
+    return tuple(Unread("", None, f"{title}: {reason}", "assume.known-complete") for title in titles)
 
 
 def notes(base: Snapshot | None, head: Snapshot, lowered: Lowered) -> tuple[str, ...]:

@@ -50,17 +50,19 @@ def test_the_version_is_the_package_s() -> None:
 
 def test_diff_of_two_refs(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["diff", "main", "topic", "--repo", "r", "--mode", "branch", "--format", "json", "--pairs"]) == 0
-    name, repo, base, head, mode, settings = calls[0]
-    assert (name, repo, base, head, mode) == ("review_refs", "r", "main", "topic", "branch")
+    name, refs, settings = calls[0]
+    assert (name, refs) == ("review_refs", review.Refs("r", "main", "topic", "branch"))
     assert settings.pairs
     assert json.loads(capsys.readouterr().out)["verdict"] == "look"
 
 
 def test_diff_without_refs(calls: Calls) -> None:
     assert cli.main(["diff"]) == 0
-    assert calls[0][1:5] == (".", None, None, "merge")
+    assert calls[0][1] == review.Refs()
     assert cli.main(["diff", "--base", "a", "--head", "b"]) == 0
-    assert calls[1][2:4] == ("a", "b")
+    assert calls[1][1] == review.Refs(".", "a", "b")
+    assert cli.main(["diff", "a", "--strict"]) == 0
+    assert calls[2][1] == review.Refs(".", "a", strict=True)
 
 
 def test_settings(calls: Calls) -> None:

@@ -39,8 +39,8 @@ def worst(verdicts: Iterable[str]) -> str:
     return min(verdicts, key=_WORST_FIRST.index, default="pass")
 
 
-def exit_code(verdict: str, any_difference: bool = False) -> int:
-    """1 for `blocked`, 3 for `incomplete`, else 0; with `any_difference` also 1 for a change that was let through."""
-    if verdict == "blocked" or (any_difference and verdict in ("look", "allowed")):
-        return 1
-    return 3 if verdict == "incomplete" else 0
+def exit_code(verdict: str, any_difference: bool = False, on_incomplete: str = "fail") -> int:
+    """1 for `blocked`, 3 for `incomplete` unless that only warns, else 0; with `any_difference` also 1 for what was let through."""
+    if verdict == "incomplete" and on_incomplete == "fail":
+        return 3
+    return int(verdict == "blocked" or (any_difference and verdict != "pass"))

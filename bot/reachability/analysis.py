@@ -166,7 +166,8 @@ def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple
     for number, row in enumerate(rows + beside, 1):
         if number <= len(rows):
             behind.setdefault(_likeness(row), f"c{number}")
-        out.append(row._replace(id=f"c{number}", alike="" if number <= len(rows) else behind.get(_likeness(row), "")))
+        alike = behind.get(_likeness(row), "") if number > len(rows) else ""
+        out.append((row if alike else narrator.decided(row))._replace(id=f"c{number}", alike=alike))
     return tuple(out)
 
 
@@ -245,7 +246,8 @@ def _by_change(pieces: Pieces) -> Pieces:
     out: Pieces = {}
     for profile, found in by_profile.items():
         for sources, destinations in rectangles((part[0], part[1]) for part in found):
-            touching = [part for part in found if part[0] & sources and part[1] & destinations]
+            many = len(found) > READABLE * READABLE
+            touching = [part for part in found if many or (part[0] & sources and part[1] & destinations)]
             united = tuple(sorted({key for part in touching for key in part[2]}))
             count = max(part[3] for part in touching)
             if count or len(united) > MOST:

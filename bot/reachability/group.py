@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 Rectangle = tuple[int, int]
-BUDGET = 400
+BUDGET = 64
 
 
 def rectangles(pieces: Iterable[Rectangle]) -> list[Rectangle]:

@@ -31,6 +31,7 @@ class Narrator:
         self.names = names
         self.judge = Judge(world, names)
         self._policies = ({p.key: p for p in world.only_base}, {p.key: p for p in world.only_head})
+        self._walked: dict[Witness, tuple[Row, Row, int]] = {}
         self._told: dict[Key, PolicyText] = {}
         self._objects: dict[bool, dict[Key, Object]] = {}
         self._ports: dict[tuple[str, str, str], list[int]] | None = None
@@ -43,7 +44,7 @@ class Narrator:
         shown = universe.hypothetical
         paths = sources.bit_count() * destinations.bit_count()
         known = (sources & ~shown).bit_count() * (destinations & ~shown).bit_count()
-        witness = self._witness(sources, destinations, profile)
+        witness = self._chosen(sources, destinations, profile)
         causes = tuple(
             self._cause(key, sources, destinations, before ^ after or profile.before ^ profile.after) for key in keys
         )
@@ -177,21 +178,32 @@ class Narrator:
 
     # --- the witness ---
 
-    def _witness(self, sources: int, destinations: int, profile: Profile) -> Witness:
+    def _chosen(self, sources: int, destinations: int, profile: Profile) -> Witness:
+        """One concrete path with its verdicts by rows, not yet decided by rules."""
         source, destination = self._ends(sources, destinations)
         point = self._point(profile, destination)
+        before, after = (self._expected(profile, point, head) for head in (False, True))
+        ends = (self.names.id_of(source), self.names.id_of(destination))
+        chosen = Witness(*ends, point_words(point), before, after, (), ())
+        self._walked[chosen] = (source, destination, point)
+        return chosen
+
+    def decided(self, change: Change) -> Change:
+        """The row with its witness walked on both sides. Raises InternalError if rules and rows disagree."""
+        chosen = change.witness
+        source, destination, point = self._walked[chosen]
         probe = Probe(point)
-        expected = tuple(self._expected(profile, point, head) for head in (False, True))
+        expected = (chosen.before, chosen.after)
         decided = [self.judge.decide(source, destination, probe, head) for head in (False, True)]
         for head, (verdict, _) in enumerate(decided):
             if verdict not in (expected[head], "absent"):
                 where = "head" if head else "base"
                 raise InternalError(
                     f"two readings of one path disagree: {self.names.id_of(source)} -> {self.names.id_of(destination)} "
-                    f"{point_words(point)} is {expected[head]} by rows and {verdict} by rules ({where}); please report this"
+                    f"{chosen.port} is {expected[head]} by rows and {verdict} by rules ({where}); please report this"
                 )
-        ids = (self.names.id_of(source), self.names.id_of(destination))
-        return Witness(*ids, point_words(point), decided[0][0], decided[1][0], decided[0][1], decided[1][1])
+        (before, why_before), (after, why_after) = decided
+        return change._replace(witness=Witness(*chosen[:3], before, after, why_before, why_after))
 
     def _expected(self, profile: Profile, point: int, head: bool) -> str:
         atom = self.world.atoms.atom(point) or 0

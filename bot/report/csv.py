@@ -45,7 +45,7 @@ def review(value: Review) -> str:
                     change.severity,
                     causes,
                     witness,
-                    explain(value, change.witness),
+                    explain(value, change.witness, environment.name),
                 ]
             )
     return _text(rows)

@@ -98,7 +98,7 @@ def _environment(value: Environment, whole: Review) -> Document:
         "workloads": value.workloads,
         "policies": value.policies,
         "endpoints": endpoints(value.endpoints),
-        "changes": [_change(change, ports, sides.explain(whole, change.witness)) for change in value.changes],
+        "changes": [_change(change, ports, sides.explain(whole, change.witness, value.name)) for change in value.changes],
     }
     if value.pairs is not None:
         out["pairs"] = [_pair(pair, ports) for pair in value.pairs]

@@ -353,7 +353,7 @@ def _evidence(rows: Sequence[Change], environment: Environment, names: Names, pa
         for title, ids in (("From", row.sources), ("To", row.destinations)):
             if len(ids) <= 40 and any(part.lead or part.kind == "words" for part in names.parts(ids)[: len(ids) - 1]):
                 lines += ["", f"{title}: {_set(ids, names, page.level, everything=True)}"]
-        lines += ["", f"Check it yourself: {code(sides.explain(page.review, witness), 600)}"]
+        lines += ["", f"Check it yourself: {code(sides.explain(page.review, witness, environment.name), 600)}"]
         parts.append("\n".join(lines))
     what = (
         "one witness for each change"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from bot.reachability.change import Witness
 from bot.report.words import number
-from bot.review import Review, Side
+from bot.review import Review, Settings, Side
 
 SHORT = 7
 
@@ -53,19 +54,41 @@ def behind(review: Review) -> str:
 
 def command(review: Review) -> str:
     """The command that prints this review on anyone's machine."""
-    if review.base.sha is None:
-        return f"netreach diff --dirs {quoted(review.base.ref)} {quoted(review.head.ref)}"
-    base = review.base.sha[:12] if review.base.sha else quoted(review.base.ref)
-    head = f" --head {review.head.sha[:12]}" if review.head.sha else ""
-    return f"netreach diff --base {base}{head} --mode {review.mode}"
+    return _command(review, "diff", (("--fail-on", ",".join(review.asked.fail_on)), *_asked(review.asked)))
 
 
-def explain(review: Review, witness: Witness) -> str:
-    """The command that walks the witness's path on both sides."""
+def explain(review: Review, witness: Witness, environment: str) -> str:
+    """The command that walks the witness's path on both sides, in the environment of that name."""
     if witness.explain:
         return witness.explain
-    ends = f"--from {quoted(witness.source)} --to {quoted(witness.destination)} --port {quoted(witness.port)}"
-    return f"{command(review).replace('netreach diff', 'netreach explain', 1)} {ends}"
+    settings = review.asked
+    if len(review.environments) > 1:
+        settings = settings._replace(environment=environment)
+    ends = (("--from", witness.source), ("--to", witness.destination), ("--port", witness.port))
+    return _command(review, "explain", (*_asked(settings), *ends))
+
+
+def _command(review: Review, verb: str, options: Iterable[tuple[str, str]]) -> str:
+    if review.base.sha is None:
+        words = [f"netreach {verb} --dirs {quoted(review.base.ref)} {quoted(review.head.ref)}"]
+    else:
+        head = f" --head {review.head.sha[:12]}" if review.head.sha else ""
+        words = [f"netreach {verb} --base {review.base.sha[:12]}{head} --mode {review.mode}"]
+    return " ".join(words + [f"{option} {quoted(value)}" for option, value in options if value])
+
+
+def _asked(settings: Settings) -> list[tuple[str, str]]:
+    """The options that change what is compared or how."""
+    pods = settings.pod_cidrs
+    return [
+        *(("--include", glob) for glob in settings.include),
+        *(("--exclude", glob) for glob in settings.exclude),
+        ("--config", settings.config or ""),
+        ("--env", settings.environment or ""),
+        ("--cni", settings.cni or ""),
+        ("--pod-cidrs", "" if pods is None else ",".join(pods) or "none"),
+        ("--context", settings.context or ""),
+    ]
 
 
 def place(file: str, lines: tuple[int, int] | None) -> str:

@@ -161,7 +161,7 @@ def _row(
         ("example", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
         *_decided("before", witness.before, witness.decided_before),
         *_decided("after", witness.after, witness.decided_after),
-        ("explain", clean(sides.explain(whole, witness), 1000)),
+        ("explain", clean(sides.explain(whole, witness, environment.name), 1000)),
     ]
     lines.append([("dim", "   |")])
     lines += [[("dim", "   = "), ("dim", f"{name:<7} "), ("", text)] for name, text in facts]
@@ -247,7 +247,7 @@ def _assumptions(rows: Iterable[tuple[Assumption, int]], verbose: bool) -> list[
 
 
 def _verdict(value: Review) -> Line:
-    code = exit_code(value.verdict)
+    code = exit_code(value.verdict, on_incomplete=value.on_incomplete)
     rows = [row for environment in value.environments for row in environment.changes]
     fail = "fails" if sum(blocks(row, value.fail_on) for row in rows) == 1 else "fail"
     stopped = sum(blocks(row, value.fail_on) for row in rows)

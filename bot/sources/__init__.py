@@ -9,13 +9,15 @@ class Unread(NamedTuple):
     """Something that was there and could not be taken in.
 
     `file` is relative to the root that was read, `lines` the first and last line it concerns (None: the whole file), `reason` is for
-    people, `setting` the option or config key that would settle it.
+    people, `setting` the option or config key that would settle it. `content` tells it from another content under the same name and
+    reason, None where that cannot be told.
     """
 
     file: str
     lines: tuple[int, int] | None
     reason: str
     setting: str | None = None
+    content: str | None = ""
 
 
 class Files(NamedTuple):

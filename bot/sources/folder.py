@@ -44,12 +44,18 @@ def read_folder(
     for index, (name, place) in enumerate(sorted(found)):
         if index == limits.files or total >= limits.total_bytes:
             skipped.append(
-                Unread(name, None, f"this file and {len(found) - index - 1:,} more are over the limit", "paths.exclude")
+                Unread(
+                    name,
+                    None,
+                    f"this file and {len(found) - index - 1:,} more are over the limit",
+                    "paths.exclude",
+                    None,
+                )
             )
             break
         data = _read(place, limits.file_bytes)
         if isinstance(data, str):
-            skipped.append(Unread(name, None, data))
+            skipped.append(Unread(name, None, data, "paths.exclude", None))
         else:
             contents[name] = known.setdefault(data, data)
             total += len(data)
@@ -74,7 +80,11 @@ def _walk(root: str, include: Sequence[str], exclude: Sequence[str]) -> tuple[li
         except OSError as error:
             skipped.append(
                 Unread(
-                    _shown(prefix.rstrip("/") or "."), None, f"this folder cannot be read: {error.strerror or error}"
+                    _shown(prefix.rstrip("/") or "."),
+                    None,
+                    f"this folder cannot be read: {error.strerror or error}",
+                    "paths.exclude",
+                    None,
                 )
             )
             continue
@@ -97,7 +107,7 @@ def _walk(root: str, include: Sequence[str], exclude: Sequence[str]) -> tuple[li
             if _shown(name) == name:
                 found.append((name, place))
             else:
-                skipped.append(Unread(_shown(name), None, "the name of this file is not UTF-8"))
+                skipped.append(Unread(_shown(name), None, "the name of this file is not UTF-8", None, None))
     return found, skipped
 
 

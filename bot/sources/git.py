@@ -218,7 +218,7 @@ def _working_tree(git: Repository, limits: Limits) -> _Point:
         linked = stat.S_ISLNK(status.st_mode)
         if stat.S_ISREG(status.st_mode) and status.st_size > limits.file_bytes:
             if chosen:
-                unread.append(Unread(name.decode("utf-8", "backslashreplace"), None, _too_large(limits)))
+                unread.append(_too_large(name.decode("utf-8", "backslashreplace"), limits, None))
         # Of the untracked ones only what is read; links on the way to it count.
         elif linked or (stat.S_ISREG(status.st_mode) and (chosen or not untracked)):
             staged.append(name)
@@ -241,8 +241,8 @@ def _working_tree(git: Repository, limits: Limits) -> _Point:
     return _Point(WORKING_TREE, tip.commit, tree.decode("ascii").strip(), tuple(unread))
 
 
-def _too_large(limits: Limits) -> str:
-    return f"this file is larger than {limits.file_bytes:,} bytes"
+def _too_large(path: str, limits: Limits, content: str | None) -> Unread:
+    return Unread(path, None, f"this file is larger than {limits.file_bytes:,} bytes", "paths.exclude", content)
 
 
 class _Reader:
@@ -258,7 +258,7 @@ class _Reader:
         skipped = list(unread)
         if not whole:
             skipped.append(
-                Unread(".", None, "this tree has too many files, the rest of it is not read", "paths.exclude")
+                Unread(".", None, "this tree has too many files, the rest of it is not read", "paths.exclude", None)
             )
         wanted: dict[str, str] = {}
         links: dict[str, str] = {}
@@ -274,7 +274,7 @@ class _Reader:
             except UnicodeDecodeError:
                 path = raw.decode("utf-8", "backslashreplace")
                 if self._matches(path):
-                    skipped.append(Unread(path, None, "the name of this file is not UTF-8"))
+                    skipped.append(Unread(path, None, "the name of this file is not UTF-8", None, name))
                 continue
             if path not in SETTINGS_FILES and not self._matches(path):
                 if submodule and self._matches(f"{path}/x.yaml"):
@@ -282,7 +282,7 @@ class _Reader:
             elif submodule:
                 skipped.append(_submodule(path, name))
             elif path in wanted or path in links:
-                skipped.append(Unread(path, None, "this tree names this file twice"))
+                skipped.append(Unread(path, None, "this tree names this file twice", None, None))
             elif path not in passed:
                 (links if mode == "120000" else wanted)[path] = name
         if links:
@@ -300,19 +300,20 @@ class _Reader:
             blob = found[name]
             if count >= limits.files or total >= limits.total_bytes:
                 reason = f"this file and {len(wanted) - count - 1:,} more are over the limit"
-                skipped.append(Unread(path, None, reason, "paths.exclude"))
+                skipped.append(Unread(path, None, reason, "paths.exclude", None))
                 break
             if blob is None or blob.kind != "blob":
                 raise self._git.missing(path)
             if blob.size > limits.file_bytes:
-                skipped.append(Unread(path, None, _too_large(limits)))
+                skipped.append(_too_large(path, limits, name))
                 continue
             readable[path] = name
             total += blob.size
         blobs = self._git.blobs(readable.values())
         contents = {path: blobs[name] for path, name in readable.items()}
         for path in [path for path, data in contents.items() if is_stand_in(data)]:
-            skipped.append(Unread(path, None, "this file is kept in Git LFS and was not fetched"))
+            reason = "this file is kept in Git LFS and was not fetched"
+            skipped.append(Unread(path, None, reason, None, wanted[path]))
             del contents[path]
         return contents
 

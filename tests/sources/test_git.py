@@ -188,7 +188,7 @@ def test_a_large_file_of_the_working_tree_is_unread_and_its_old_content_not_take
     git.write({"a.yaml": "a: 1\n" + "# \n" * 100})
     found = compare(str(git.root), "main", limits=Limits(file_bytes=100))
     assert list(found.head.contents) == ["b.yaml"]
-    assert found.head.skipped == [Unread("a.yaml", None, "this file is larger than 100 bytes")]
+    assert found.head.skipped == [Unread("a.yaml", None, "this file is larger than 100 bytes", "paths.exclude", None)]
     assert found.base.skipped == []
 
 
@@ -311,10 +311,10 @@ def test_what_is_too_much_is_unread(git: Git) -> None:
     at = str(git.root)
     found = read_ref(at, "main", limits=Limits(file_bytes=100))
     assert list(found.contents) == [f"{name}.yaml" for name in "abcde"]
-    assert found.skipped == [Unread("big.yaml", None, "this file is larger than 100 bytes")]
+    assert found.skipped == [Unread("big.yaml", None, "this file is larger than 100 bytes", "paths.exclude", git.run("rev-parse", "main:big.yaml"))]
     found = read_ref(at, "main", limits=Limits(files=2))
     assert list(found.contents) == ["a.yaml", "b.yaml"]
-    assert found.skipped == [Unread("big.yaml", None, "this file and 3 more are over the limit", "paths.exclude")]
+    assert found.skipped == [Unread("big.yaml", None, "this file and 3 more are over the limit", "paths.exclude", None)]
     found = read_ref(at, "main", limits=Limits(total_bytes=8))
     assert list(found.contents) == ["a.yaml", "b.yaml"]
     found = read_ref(at, "main", limits=Limits(listing_bytes=100))
@@ -338,7 +338,7 @@ def test_a_name_that_is_not_utf8_is_unread(git: Git) -> None:
     found = read_ref(str(git.root), "main")
     assert (list(found.contents), found.skipped) == (
         ["a.yaml"],
-        [Unread("b\\xff.yaml", None, "the name of this file is not UTF-8")],
+        [Unread("b\\xff.yaml", None, "the name of this file is not UTF-8", None, found.skipped[0].content)],
     )
 
 

@@ -42,4 +42,3 @@ def outside(entries: Iterable[tuple[Intervals, Intervals]]) -> Expr:
     if not found and not anywhere:
         return disjunction(())
     return disjunction((InAddresses(intervals.normal(found), pods=False), *anywhere))
-

@@ -28,9 +28,13 @@ _TIER = Tier(TIER, "Cilium", "deny", commutes=True)
 _WITH_CLUSTER_POLICIES = (Tier(ADMIN, "admin tier", "pass"), _TIER, Tier(BASELINE, "baseline tier", "pass"))
 _KINDS = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")
 _ASSUMPTIONS = {
-    GROUPS: Assumption(GROUPS, "toGroups and fromGroups: the addresses of a cloud provider's groups are not in Git", ""),
+    GROUPS: Assumption(
+        GROUPS, "toGroups and fromGroups: the addresses of a cloud provider's groups are not in Git", ""
+    ),
     ENVOY: Assumption(
-        ENVOY, "server names, listeners and authentication that always fails: what Envoy does with such traffic is not looked at", ""
+        ENVOY,
+        "server names, listeners and authentication that always fails: what Envoy does with such traffic is not looked at",
+        "",
     ),
 }
 

@@ -7,15 +7,18 @@ Own node and other nodes are relative: `entity:host` and `host:NAME` are what a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from bot.policies import addresses, dns_rules
+from bot.policies import addresses
 from bot.policies.cilium.blocks import ANYWHERE
 from bot.policies.cilium.peers import FQDN
 from bot.policies.cilium.selectors import RESERVED
-from bot.policies.dns_rules import DnsRule
+from bot.policies.intervals import Intervals
 from bot.policies.model import And, Expr, ExtraEndpoint, Label
 from bot.policies.nodes import Node
-from bot.policies.regular import Unknown
+
+if TYPE_CHECKING:
+    from bot.policies.dns_rules import DnsRule
 
 _ENTITIES = ("health", "host", "ingress", "init", "remote-node", "unmanaged")
 _IPV4 = {"ipv4": ""}
@@ -77,18 +80,22 @@ class Outsiders:
             return ExtraEndpoint("entity", "entity:kube-apiserver", {RESERVED: labels, ANYWHERE: _IPV4}, ())
         return _entity("kube-apiserver", {"kube-apiserver": "", "remote-node": ""})
 
-    def _name(self, text: str, name: str, known: addresses.Intervals) -> ExtraEndpoint:
-        matching = {rule.pattern: "" for rule in self._names if dns_rules.accepts(rule, name)}
+    def _name(self, text: str, name: str, known: Intervals) -> ExtraEndpoint:
+        from bot.policies.dns_rules import accepts
+
+        matching = {rule.pattern: "" for rule in self._names if accepts(rule, name)}
         return _of_name(text, matching, known)
 
     def _pieces(self) -> list[ExtraEndpoint]:
         """One name for each piece that the patterns cut names into, called by the pattern where it is the only one."""
         if not self._names:
             return []
-        found = dns_rules.pieces(self._names)
-        if isinstance(found, Unknown):
-            literals = [(r.pattern, frozenset(o for o in self._names if dns_rules.accepts(o, r.pattern))) for r in self._names if r.literal]
-            found = [*literals, *((rule.pattern, frozenset({rule})) for rule in self._names if not rule.literal)]
+        from bot.policies.dns_rules import pieces
+
+        found = pieces(self._names)
+        if not isinstance(found, list):
+            # Too many to cut: each literal, and each pattern as if it were the only one to match some name.
+            found = [(rule.pattern, self._matching(rule)) for rule in self._names]
         out: dict[str, ExtraEndpoint] = {}
         for name, rules in found:
             patterns = sorted(rule.pattern for rule in rules)
@@ -96,12 +103,19 @@ class Outsiders:
             out.setdefault(f"fqdn:{known}", _of_name(f"fqdn:{known}", dict.fromkeys(patterns, ""), ()))
         return list(out.values())
 
+    def _matching(self, rule: DnsRule) -> frozenset[DnsRule]:
+        if not rule.literal:
+            return frozenset({rule})
+        from bot.policies.dns_rules import accepts
+
+        return frozenset(other for other in self._names if accepts(other, rule.pattern))
+
 
 def _entity(name: str, labels: Mapping[str, str]) -> ExtraEndpoint:
     return ExtraEndpoint("entity", f"entity:{name}", {RESERVED: labels}, ())
 
 
-def _of_name(text: str, matching: Mapping[str, str], known: addresses.Intervals) -> ExtraEndpoint:
+def _of_name(text: str, matching: Mapping[str, str], known: Intervals) -> ExtraEndpoint:
     attributes = {RESERVED: {"world": ""}, FQDN: matching, ANYWHERE: {} if known else _IPV4}
     return ExtraEndpoint("fqdn", text, attributes, known)
 
@@ -114,7 +128,7 @@ def _both(node: Node) -> tuple[ExtraEndpoint, ExtraEndpoint]:
     )
 
 
-def _points(text: str) -> addresses.Intervals:
+def _points(text: str) -> Intervals:
     return addresses.parse_cidr(text) if text else ()
 
 

@@ -6,6 +6,7 @@ CIDRs never match pods or nodes, and a rule without ports covers ICMP too.
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING
 
 from bot.policies import intervals
@@ -13,7 +14,22 @@ from bot.policies.cilium.blocks import outside, parse
 from bot.policies.cilium.ports import UNIVERSE, Single
 from bot.policies.cilium.rules import ALLOW, TIER
 from bot.policies.cilium.selectors import identifies
-from bot.policies.model import NOBODY, And, Expr, InAddresses, Label, Maybe, Not, Or, Policy, Rule, Section, conjunction, disjunction
+from bot.policies.model import (
+    NOBODY,
+    And,
+    Expr,
+    InAddresses,
+    Isolation,
+    Label,
+    Maybe,
+    Not,
+    Or,
+    Policy,
+    Rule,
+    Section,
+    conjunction,
+    disjunction,
+)
 from bot.policies.selectors import Selectors
 from bot.policies.terms import UNIVERSE as PORTS_ALONE
 from bot.policies.traffic import PROTOCOLS, TCP, Traffic, intersect, ports, subtract, union
@@ -47,12 +63,14 @@ class NetworksInCilium:
             egress = section.checkpoint == "egress"
             source = expr(rule.source) if egress else self._peer(rule, rule.source)
             destination = self._peer(rule, rule.destination) if egress else expr(rule.destination)
-            found = rule._replace(source=source, destination=destination, traffic=traffic)
+            found = rule
+            if source is not rule.source or destination is not rule.destination or traffic is not rule.traffic:
+                found = Rule(rule.action, source, destination, traffic, rule.origin)
             if egress and self._dns_ports and traffic is not UNIVERSE and rule.action == "allow":
                 rules.extend(self._split(found))
             else:
                 rules.append(found)
-        isolates = tuple(i._replace(source=expr(i.source), destination=expr(i.destination)) for i in section.isolates)
+        isolates = tuple([Isolation(expr(i.source), expr(i.destination), i.origin) for i in section.isolates])
         return Section(section.checkpoint, tier, rank, tuple(rules), isolates)
 
     def _peer(self, rule: Rule, expr: Expr) -> Expr:
@@ -70,7 +88,8 @@ class NetworksInCilium:
     def _expr(self, expr: Expr) -> Expr:
         known = self._known.get(id(expr))
         if known is None:
-            known = self._known[id(expr)] = (self._intern(self._reread(expr)), expr)
+            found = self._reread(expr)
+            known = self._known[id(expr)] = (expr if found is expr else self._intern(found), expr)
         return known[0]
 
     def _reread(self, expr: Expr) -> Expr:
@@ -79,10 +98,11 @@ class NetworksInCilium:
             return NOBODY if hidden else expr
         if isinstance(expr, InAddresses):
             return outside([(expr.addresses, ())])
-        if isinstance(expr, And):
-            return conjunction(self._expr(part) for part in expr.parts)
-        if isinstance(expr, Or):
-            return disjunction(self._expr(part) for part in expr.parts)
+        if isinstance(expr, (And, Or)):
+            parts = [self._expr(part) for part in expr.parts]
+            if all(map(is_, parts, expr.parts)):
+                return expr
+            return conjunction(parts) if isinstance(expr, And) else disjunction(parts)
         if isinstance(expr, Not):
             inner = self._expr(expr.inner)
             return conjunction(()) if inner is NOBODY else expr if inner is expr.inner else Not(inner)

@@ -6,17 +6,19 @@ Source: pkg/policy/utils/parserules.go (mergeEndpointSelectors), pkg/policy/k8s/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies import intervals
 from bot.policies.cilium import selectors
 from bot.policies.cilium.blocks import outside, parse
 from bot.policies.cilium.selectors import WORLD, CiliumSelectors, entity
 from bot.policies.cilium.surroundings import Service, Surroundings
-from bot.policies.dns_rules import DnsRule, dns_rule
 from bot.policies.intervals import Intervals
 from bot.policies.model import NOBODY, Expr, Label, Maybe, disjunction
 from bot.policies.selectors import Path
+
+if TYPE_CHECKING:
+    from bot.policies.dns_rules import DnsRule
 
 FQDN = "fqdn"
 """Scope of a DNS name's attributes: a key for each selector of `toFQDNs` that matches it."""
@@ -47,7 +49,7 @@ class PeerReader:
         self._entities: dict[str, Expr] = {}
         self._blocks: dict[str, Expr] = {}
 
-    def read(self, rule: Mapping[str, object], word: str, deny: bool, namespace: str, of_init: bool) -> Peers:
+    def read(self, rule: Mapping[str, object], word: str, deny: bool, namespace: str) -> Peers:
         """The peers of a rule that both gates let through; `word` is `from` or `to`."""
         listed = {key: rule[key] for key in rule if key.startswith(word) and key != "toPorts" and rule[key] is not None}
         if not listed:
@@ -64,15 +66,15 @@ class PeerReader:
                     return NO_ONE
                 continue
             for i, item in enumerate(items):
-                expr = self._item(kind, item, deny, namespace, of_init)
+                expr = self._item(kind, item, deny, namespace)
                 if expr is not None:
                     found.append((expr, (field, i)))
         # What names nobody in particular (no name, a service that is not there) is no limit: cilium/cilium#20067.
         return Peers(False, tuple(found)) if found else ANYONE
 
-    def _item(self, kind: str, item: object, deny: bool, namespace: str, of_init: bool) -> Expr | None:
+    def _item(self, kind: str, item: object, deny: bool, namespace: str) -> Expr | None:
         if kind == "Endpoints" and isinstance(item, dict):
-            return self._selectors.peer(item, namespace, of_init)
+            return self._selectors.peer(item, namespace)
         if kind == "Entities":
             return self._entity(str(item))
         if kind == "CIDR":
@@ -80,6 +82,8 @@ class PeerReader:
         if kind == "CIDRSet" and isinstance(item, dict):
             return self._set(item)
         if kind == "FQDNs" and isinstance(item, dict):
+            from bot.policies.dns_rules import dns_rule
+
             name = dns_rule(item)
             self.names[name] = None
             return self._intern(Label(FQDN, name.pattern, "exists"))
@@ -151,4 +155,3 @@ class PeerReader:
             elif service.addresses:
                 parts.append(outside([(service.addresses, ())]))
         return self._intern(disjunction(parts)) if parts else None
-

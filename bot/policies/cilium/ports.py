@@ -53,7 +53,12 @@ def number(text: str) -> int | None:
         raise ValueError("port must be specified")
     digits = text.replace("_", "") if text[0] != "_" and text[-1] != "_" and "__" not in text else ""
     base = 8 if digits.startswith("0") and len(digits) > 1 else 10
-    if not digits.isascii() or not digits.isdigit() or (base == 8 and set(digits) & {"8", "9"}) or int(digits, base) > 0xFFFF:
+    if (
+        not digits.isascii()
+        or not digits.isdigit()
+        or (base == 8 and set(digits) & {"8", "9"})
+        or int(digits, base) > 0xFFFF
+    ):
         raise ValueError(f'unable to parse port: "{text[:80]}" is neither a port number nor a name')
     return int(digits, base)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bot.policies.cilium import selectors, validation
+from bot.policies.cilium import validation
 from bot.policies.cilium.peers import PeerReader, Peers
 from bot.policies.cilium.ports import EVERY_PORT, UNIVERSE, Item, Single, read_icmps, read_ports
 from bot.policies.cilium.selectors import CiliumSelectors
@@ -41,6 +41,7 @@ class CiliumPolicies:
         self.selectors = CiliumSelectors(terms.selectors, cluster)
         self.peers = PeerReader(self.selectors)
         self._dns_ports = dns_ports
+        self._gates = validation.Gates()
         self._items: dict[str, tuple[Item, ...]] = {}
         self.nodes: dict[Expr, None] = {}
         self.unsure: dict[str, None] = {}
@@ -48,7 +49,7 @@ class CiliumPolicies:
     def lower(self, obj: Object, key: tuple[str, str, str], flaws: list[Flaw]) -> Policy | None:
         """One object; None where one of the two gates refuses it."""
         namespaced = obj.kind == "CiliumNetworkPolicy"
-        found = validation.flaws_of(obj.value, namespaced)
+        found = self._gates.flaws_of(obj.value, namespaced)
         if found:
             flaws.extend(found)
             if any(flaw.refused for flaw in found):
@@ -64,10 +65,8 @@ class CiliumPolicies:
         self, obj: Object, path: Path, spec: Mapping[str, object], namespace: str, sections: list[Section]
     ) -> None:
         selector = spec.get("endpointSelector")
-        of_init = False
         if isinstance(selector, dict):
             subject = self.selectors.subject(selector, namespace)
-            of_init = not namespace and selectors.is_of_init(selector)
         else:
             chosen = spec.get("nodeSelector")
             subject = self.selectors.nodes(chosen if isinstance(chosen, dict) else {})
@@ -81,13 +80,13 @@ class CiliumPolicies:
             for i, rule in enumerate(listed):
                 if rule:
                     at = (*path, field, i)
-                    peers = self.peers.read(rule, word, action == "deny", namespace, of_init)
+                    peers = self.peers.read(rule, word, action == "deny", namespace)
                     items = self._ports(rule, action, namespace)
                     self._emit(rules, obj, at, action, direction, subject, peers, items)
             isolates: tuple[Isolation, ...] = ()
             if not isinstance(posture, dict) or posture.get(direction) is not False:
-                ends = (subject, EVERYTHING) if direction == "egress" else (EVERYTHING, subject)
-                isolates = (Isolation(*ends, Origin(obj, (*path, field))),)
+                source, destination = (subject, EVERYTHING) if direction == "egress" else (EVERYTHING, subject)
+                isolates = (Isolation(source, destination, Origin(obj, (*path, field))),)
             if rules or isolates:
                 rank = DENY if action == "deny" else ALLOW
                 sections.append(Section(direction, TIER, rank, tuple(rules), isolates))
@@ -100,7 +99,10 @@ class CiliumPolicies:
         if not listed or not isinstance(listed, list):
             unsure = self._authentication(rule)
             return (EVERY_PORT._replace(unsure=unsure),) if unsure else (EVERY_PORT,)
-        key = f"{action} {namespace} {listed}"
+        key = f"{action}{listed}"
+        if "'secret'" in key:
+            # A secret without a namespace is one of the policy's.
+            key = f"{namespace} {key}"
         found = self._items.get(key)
         if found is None:
             found = self._items[key] = tuple(self._item(item, i, action, namespace) for i, item in enumerate(listed))

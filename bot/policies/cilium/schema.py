@@ -15,6 +15,10 @@ from bot.policies.selectors import Path, kind_of
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 
 
+def _is_label_value(text: object) -> bool:
+    return type(text) is str and len(text) <= 63 and _LABEL_VALUE.fullmatch(text) is not None
+
+
 class Fault(NamedTuple):
     """What the schema says of the value at a path. `pruned`: a field that the API server drops and goes on."""
 
@@ -27,7 +31,7 @@ class _Text:
     """Text of a form, a length, or out of a few choices."""
 
     def __init__(self, pattern: str = "", longest: int = 0, choices: tuple[str, ...] = (), form: str = "") -> None:
-        self._pattern = re.compile(pattern) if pattern else None
+        self._pattern = pattern
         self._longest = longest
         self._choices = frozenset(choices)
         self._form = form
@@ -39,7 +43,7 @@ class _Text:
             return value in self._choices
         if self._longest and len(value) > self._longest:
             return False
-        return self._pattern is None or self._pattern.search(value) is not None
+        return not self._pattern or re.search(self._pattern, value) is not None
 
     def faults(self, value: object, path: Path) -> Iterator[Fault]:
         if type(value) is not str:
@@ -77,7 +81,9 @@ class _IcmpType:
     def accepts(self, value: object) -> bool:
         if type(value) is int:
             return True
-        return type(value) is str and (value in _ICMP_NAMES or (value.isdigit() and value == str(int(value)) and int(value) < 256))
+        return type(value) is str and (
+            value in _ICMP_NAMES or (value.isdigit() and value == str(int(value)) and int(value) < 256)
+        )
 
     def faults(self, value: object, path: Path) -> Iterator[Fault]:
         if not self.accepts(value):
@@ -107,10 +113,7 @@ class _Labels:
     def accepts(self, value: object) -> bool:
         if type(value) is not dict:
             return False
-        for text in value.values():
-            if type(text) is not str or len(text) > 63 or _LABEL_VALUE.fullmatch(text) is None:
-                return False
-        return True
+        return all(map(_is_label_value, value.values()))
 
     def faults(self, value: object, path: Path) -> Iterator[Fault]:
         if type(value) is not dict:
@@ -119,7 +122,7 @@ class _Labels:
         for key, text in value.items():
             if type(text) is not str:
                 yield Fault((*path, key), f"a label value must be text, and is {kind_of(text)}")
-            elif len(text) > 63 or _LABEL_VALUE.fullmatch(text) is None:
+            elif not _is_label_value(text):
                 yield Fault((*path, key), f"{text[:80]!r} is no label value")
 
 
@@ -132,11 +135,7 @@ class _Items:
     def accepts(self, value: object) -> bool:
         if type(value) is not list or len(value) < self._least or (self._most >= 0 and len(value) > self._most):
             return False
-        accepts = self._accepts
-        for item in value:
-            if not accepts(item):
-                return False
-        return True
+        return all(map(self._accepts, value))
 
     def faults(self, value: object, path: Path) -> Iterator[Fault]:
         if type(value) is not list:
@@ -177,7 +176,7 @@ class _Map:
                 return False
         if self._one_of and sum([value.get(key) is not None for key in self._one_of]) != 1:
             return False
-        return not self._any_of or any([value.get(key) is not None for key in self._any_of])
+        return not self._any_of or any(value.get(key) is not None for key in self._any_of)
 
     def faults(self, value: object, path: Path) -> Iterator[Fault]:
         if type(value) is not dict:
@@ -187,7 +186,11 @@ class _Map:
             field = self._fields.get(key)
             if field is None:
                 known = ", ".join(sorted(self._fields))
-                yield Fault((*path, str(key)), f"unknown field {str(key)!r}, which the API server drops (known here: {known})", True)
+                yield Fault(
+                    (*path, str(key)),
+                    f"unknown field {str(key)!r}, which the API server drops (known here: {known})",
+                    True,
+                )
             elif item is not None:
                 yield from field.faults(item, (*path, key))
         for key in self._required:
@@ -248,7 +251,9 @@ _CIDR_SET = _Items(
         {
             "cidr": _Cidr(),
             "cidrGroupRef": _Text(
-                r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z", 253, form="the name of a CIDR group"
+                r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z",
+                253,
+                form="the name of a CIDR group",
             ),
             "cidrGroupSelector": _SELECTOR,
             "except": _CIDRS,
@@ -296,9 +301,7 @@ _PORT = _Map(
             form="a port",
         ),
         "endPort": _Number(0, 65535),
-        "protocol": _Text(
-            choices=("TCP", "UDP", "SCTP", "VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH", "ANY")
-        ),
+        "protocol": _Text(choices=("TCP", "UDP", "SCTP", "VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH", "ANY")),
     }
 )
 _SECRET = _Map({"name": _ANY_TEXT, "namespace": _ANY_TEXT}, required=("name",))
@@ -346,7 +349,9 @@ _TO_PORTS = _Items(
             "listener": _LISTENER,
             "originatingTLS": _TLS,
             "terminatingTLS": _TLS,
-            "serverNames": _Items(_Text(r"^[-a-zA-Z0-9_*]+([.][-a-zA-Z0-9_*]+)*[.]?\Z", 255, form="a server name"), least=1),
+            "serverNames": _Items(
+                _Text(r"^[-a-zA-Z0-9_*]+([.][-a-zA-Z0-9_*]+)*[.]?\Z", 255, form="a server name"), least=1
+            ),
         }
     )
 )
@@ -375,24 +380,25 @@ def _peers(word: str) -> dict[str, _Schema]:
     }
 
 
+_RULES = {
+    "ingress": _Map({**_peers("from"), "toPorts": _TO_PORTS, "authentication": _AUTHENTICATION}),
+    "ingressDeny": _Map({**_peers("from"), "toPorts": _DENY_PORTS}),
+    "egress": _Map(
+        {
+            **_peers("to"),
+            "toServices": _SERVICES,
+            "toFQDNs": _NAMES,
+            "toPorts": _TO_PORTS,
+            "authentication": _AUTHENTICATION,
+        }
+    ),
+    "egressDeny": _Map({**_peers("to"), "toServices": _SERVICES, "toPorts": _DENY_PORTS}),
+}
 _SPEC = _Map(
     {
         "endpointSelector": _SELECTOR,
         "nodeSelector": _SELECTOR,
-        "ingress": _Items(_Map({**_peers("from"), "toPorts": _TO_PORTS, "authentication": _AUTHENTICATION})),
-        "ingressDeny": _Items(_Map({**_peers("from"), "toPorts": _DENY_PORTS})),
-        "egress": _Items(
-            _Map(
-                {
-                    **_peers("to"),
-                    "toServices": _SERVICES,
-                    "toFQDNs": _NAMES,
-                    "toPorts": _TO_PORTS,
-                    "authentication": _AUTHENTICATION,
-                }
-            )
-        ),
-        "egressDeny": _Items(_Map({**_peers("to"), "toServices": _SERVICES, "toPorts": _DENY_PORTS})),
+        **{section: _Items(rule) for section, rule in _RULES.items()},
         "enableDefaultDeny": _Map({"ingress": _Flag(), "egress": _Flag()}),
         "labels": _Items(_Map({"key": _ANY_TEXT, "source": _ANY_TEXT, "value": _ANY_TEXT}, required=("key",))),
         "log": _Map({"value": _Text(longest=32, form="at most 32 characters")}),
@@ -406,6 +412,16 @@ _SPEC = _Map(
 def accepts(spec: object) -> bool:
     """Whether the schema has nothing to say of a spec."""
     return _SPEC.accepts(spec)
+
+
+def accepts_rule(rule: object, section: str) -> bool:
+    """Whether it has nothing to say of one rule of a section."""
+    return _RULES[section].accepts(rule)
+
+
+def accepts_selector(selector: object) -> bool:
+    """Whether it has nothing to say of a selector."""
+    return _SELECTOR.accepts(selector)
 
 
 def faults(spec: object, path: Path) -> Iterator[Fault]:

@@ -6,7 +6,6 @@ pkg/labelsfilter/filter.go (the default list), pkg/policy/api/entity.go.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from bot.policies.model import (
     EVERYTHING,
     NOBODY,
     PODS,
+    And,
     Expr,
     InNamespace,
     Kind,
@@ -39,33 +39,30 @@ NODES = Kind("node")
 WORLD = disjunction((Kind("address"), Label(RESERVED, "world", "exists")))
 
 # pkg/labelsfilter/filter.go, defaultLabelPrefixCfg: a label counts unless an ignored pattern matches at the start of its
-# key and no included one matches more of it.
-_INCLUDED = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"io\.kubernetes\.pod\.namespace", r"io\.cilium\.k8s\.namespace\.labels", r"app\.kubernetes\.io",
-        r"io\.cilium\.k8s\.policy\.cluster", r"io\.cilium\.k8s\.policy\.serviceaccount",
-    )
+# key and no included one matches more of it. `.*beta.kubernetes.io` and `annotation.*` are the only ones that are no literals.
+_INCLUDED = (
+    "io.kubernetes.pod.namespace", "io.cilium.k8s.namespace.labels", "app.kubernetes.io",
+    "io.cilium.k8s.policy.cluster", "io.cilium.k8s.policy.serviceaccount",
 )  # fmt: skip
-_IGNORED = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"io\.kubernetes", r"kubernetes\.io", r"statefulset\.kubernetes\.io/pod-name",
-        r"apps\.kubernetes\.io/pod-index", r"batch\.kubernetes\.io/job-completion-index",
-        r"batch\.kubernetes\.io/controller-uid", r".*beta\.kubernetes\.io", r"k8s\.io", r"pod-template-generation",
-        r"pod-template-hash", r"controller-revision-hash", r"controller-uid", r"annotation.*", r"etcd_node",
-        r"topology\.kubernetes\.io",
-    )
+_IGNORED = (
+    "io.kubernetes", "kubernetes.io", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/job-completion-index", "batch.kubernetes.io/controller-uid", "k8s.io", "pod-template-generation",
+    "pod-template-hash", "controller-revision-hash", "controller-uid", "etcd_node", "topology.kubernetes.io",
 )  # fmt: skip
+_BETA = "beta.kubernetes.io"
 
 
 @lru_cache(maxsize=16384)
 def identifies(key: str) -> bool:
     """Whether a label of this key is part of an identity, so that selectors can see it (the default label filter)."""
-    ignored = [found.end() for pattern in _IGNORED if (found := pattern.match(key))]
+    ignored = [len(prefix) for prefix in _IGNORED if key.startswith(prefix)]
+    if _BETA in key:
+        ignored.append(key.rindex(_BETA) + len(_BETA))
+    if key.startswith("annotation"):
+        ignored.append(len(key))
     if not ignored:
         return True
-    return max([found.end() for pattern in _INCLUDED if (found := pattern.match(key))], default=0) > min(ignored)
+    return max([len(prefix) for prefix in _INCLUDED if key.startswith(prefix)], default=0) > min(ignored)
 
 
 class Requirement(NamedTuple):
@@ -126,13 +123,39 @@ class CiliumSelectors:
 
     def __init__(self, interned: Selectors, cluster: str) -> None:
         self.intern = self._intern = interned.intern
+        self._of_labels: dict[object, Expr] = {}
+        self._labels: dict[tuple[str, str], Label] = {}
         self._cluster = cluster
         self._subjects: dict[object, Expr] = {}
         self._peers: dict[object, Expr] = {}
         self.sees_accounts = False
 
+    def _plain(self, selector: Mapping[str, object], namespace: str) -> Expr | None:
+        """The pods of one namespace by labels of their own: what most selectors of a CiliumNetworkPolicy say. None: another kind."""
+        labels = selector.get("matchLabels")
+        if not namespace or len(selector) > 1 or (selector and not isinstance(labels, dict)):
+            return None
+        pairs: tuple[tuple[str, str], ...] = tuple(labels.items()) if isinstance(labels, dict) else ()
+        found = self._of_labels.get((namespace, pairs))
+        if found is None:
+            if any(
+                ":" in key or key.startswith(("io.cilium", "io.kubernetes")) or not identifies(key) for key, _ in pairs
+            ):
+                return None
+            parts: list[Expr] = [InNamespace(namespace)]
+            for pair in sorted(pairs):
+                label = self._labels.get(pair)
+                if label is None:
+                    label = self._labels[pair] = Label("pod", pair[0], "in", (pair[1],))
+                parts.append(label)
+            found = self._of_labels[(namespace, pairs)] = self.intern(And(tuple(parts)) if pairs else parts[0])
+        return found
+
     def subject(self, selector: Mapping[str, object], namespace: str) -> Expr:
         """The pods that an endpointSelector selects: those of the policy's namespace (whatever it says of one) or, '', of all."""
+        plain = self._plain(selector, namespace)
+        if plain is not None:
+            return plain
         key = _cache_key(selector, namespace)
         found = self._subjects.get(key)
         if found is None:
@@ -145,12 +168,12 @@ class CiliumSelectors:
             found = self._subjects[key] = self._intern(_pods_only(parts))
         return found
 
-    def peer(self, selector: Mapping[str, object], namespace: str, of_init: bool) -> Expr:
-        """The endpoints that a peer selector of a policy in `namespace` ('': cluster-wide) selects.
-
-        `of_init`: the policy's own selector names initializing endpoints, so that no namespace is asked of the peers.
-        """
-        key = _cache_key(selector, (namespace, of_init))
+    def peer(self, selector: Mapping[str, object], namespace: str) -> Expr:
+        """The endpoints that a peer selector of a policy in `namespace` ('': cluster-wide) selects."""
+        plain = self._plain(selector, namespace)
+        if plain is not None:
+            return plain
+        key = _cache_key(selector, namespace)
         found = self._peers.get(key)
         if found is None:
             found = self._peers[key] = self._intern(self._read_peer(requirements(selector), namespace))
@@ -219,11 +242,6 @@ class CiliumSelectors:
             of_pods = self._of_pods(Requirement(source, key, positive, values))
             found.append(PODS if of_pods is EVERYTHING else of_pods)
         return Not(disjunction(found)) if negative else disjunction(found)
-
-
-def is_of_init(selector: Mapping[str, object]) -> bool:
-    """Whether an endpointSelector names initializing endpoints."""
-    return any(r.source == RESERVED and r.key == "init" for r in requirements(selector))
 
 
 def selects(selector: Mapping[str, object], labels: Mapping[str, str]) -> bool:

@@ -90,7 +90,7 @@ def _backends(snapshot: Snapshot) -> dict[tuple[str, str], list[tuple[int, int]]
 
 
 def _points(texts: list[object]) -> list[tuple[int, int]]:
-    out = []
+    out: list[tuple[int, int]] = []
     for text in texts:
         if isinstance(text, str):
             try:

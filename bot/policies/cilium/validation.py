@@ -15,7 +15,9 @@ from bot.policies.cilium.ports import number
 from bot.policies.cilium.schema import ICMP_V4, ICMP_V6
 from bot.policies.selectors import Flaw, Path
 
-FAILS_OPEN = "the API server stores this object and Cilium's agent refuses it, so that nothing of it is enforced (it fails open)"
+FAILS_OPEN = (
+    "the API server stores this object and Cilium's agent refuses it, so that nothing of it is enforced (it fails open)"
+)
 _EXTENDED = ("VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH")
 _PEERS = {
     "ingress": ("fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet", "fromNodes", "fromGroups"),
@@ -38,8 +40,51 @@ def specs_of(value: Mapping[str, object]) -> list[tuple[Path, dict[str, object]]
     return out
 
 
-def flaws_of(value: Mapping[str, object], namespaced: bool) -> list[Flaw]:
-    """What is wrong with a CiliumNetworkPolicy (`namespaced`) or CiliumClusterwideNetworkPolicy."""
+class Gates:
+    """Both gates of one run. Rules are looked at once for all that are written alike."""
+
+    def __init__(self) -> None:
+        self._passed: dict[str, set[str]] = {section: set() for section, _ in SECTIONS}
+
+    def flaws_of(self, value: Mapping[str, object], namespaced: bool) -> list[Flaw]:
+        """What is wrong with a CiliumNetworkPolicy (`namespaced`) or CiliumClusterwideNetworkPolicy."""
+        spec = value.get("spec")
+        if "specs" not in value and type(spec) is dict and self._passes(spec):
+            return []
+        return _flaws_of(value, namespaced)
+
+    def _passes(self, spec: dict[str, object]) -> bool:
+        """Whether a plain spec surely passes both gates."""
+        some = False
+        for field, part in spec.items():
+            passed = self._passed.get(field)
+            if passed is None:
+                if field == "endpointSelector":
+                    if not schema.accepts_selector(part) or any(True for _ in _selector(part, ())):
+                        return False
+                elif field != "description" or type(part) is not str:
+                    return False
+            elif type(part) is not list:
+                return False
+            else:
+                for rule in part:
+                    text = str(rule)
+                    if text not in passed:
+                        if not _rule_passes(rule, field):
+                            return False
+                        passed.add(text)
+                    some = True
+        return some and "endpointSelector" in spec
+
+
+def _rule_passes(rule: object, section: str) -> bool:
+    if type(rule) is not dict or not schema.accepts_rule(rule, section):
+        return False
+    direction = "ingress" if section.startswith("ingress") else "egress"
+    return not any(True for _ in _rule(rule, (), direction, section.endswith("Deny"), False))
+
+
+def _flaws_of(value: Mapping[str, object], namespaced: bool) -> list[Flaw]:
     found = list(_of_schema(value))
     if any(flaw.refused for flaw in found):
         return found
@@ -93,7 +138,10 @@ def _rule(rule: dict[str, object], path: Path, direction: str, deny: bool, host:
         yield from _peer(rule, field, path)
     to_ports, icmps = rule.get("toPorts"), rule.get("icmps")
     if to_ports and icmps:
-        yield (*path, "icmps"), "the ICMPs block may only be present without ToPorts. Define a separate rule to use ToPorts"
+        yield (
+            (*path, "icmps"),
+            "the ICMPs block may only be present without ToPorts. Define a separate rule to use ToPorts",
+        )
     if isinstance(to_ports, list):
         for i, item in enumerate(to_ports):
             yield from _port_rule(item, (*path, "toPorts", i), direction, deny, host)
@@ -111,7 +159,10 @@ def _peer(rule: dict[str, object], field: str, path: Path) -> Iterator[tuple[Pat
             if item:
                 yield from _selector(item, (*path, field, i))
     elif field.endswith("Nodes"):
-        yield (*path, field), 'FromNodes/ToNodes rules can only be applied when the "enable-node-selector-labels" flag is set'
+        yield (
+            (*path, field),
+            'FromNodes/ToNodes rules can only be applied when the "enable-node-selector-labels" flag is set',
+        )
     elif field.endswith("CIDRSet"):
         for i, item in enumerate(items):
             yield from _block(item, (*path, field, i))
@@ -130,8 +181,8 @@ def _selector(selector: object, path: Path) -> Iterator[tuple[Path, str]]:
             yield (*at, "key"), f"invalid label selector: {item['key'][:80]!r} is no label key"
         wants_values = item["operator"] in ("In", "NotIn")
         if wants_values != bool(item.get("values")):
-            what = "must be specified when `operator` is 'In' or 'NotIn'" if wants_values else "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            yield at, f"invalid label selector: values {what}"
+            what = "must" if wants_values else "may not"
+            yield at, f"invalid label selector: values {what} be specified when the operator is {item['operator']}"
 
 
 @lru_cache(maxsize=16384)
@@ -151,12 +202,18 @@ def _block(item: dict[str, object], path: Path) -> Iterator[tuple[Path, str]]:
             yield (*path, "except", i), f"allow CIDR prefix {cidr} does not contain exclude CIDR prefix {hole}"
 
 
-def _port_rule(item: dict[str, object], path: Path, direction: str, deny: bool, host: bool) -> Iterator[tuple[Path, str]]:
+def _port_rule(
+    item: dict[str, object], path: Path, direction: str, deny: bool, host: bool
+) -> Iterator[tuple[Path, str]]:
     rules = None if deny else item.get("rules")
     http = rules.get("http") if isinstance(rules, dict) else None
     dns = rules.get("dns") if isinstance(rules, dict) else None
     if (http or dns) and host and (direction == "ingress" or http):
-        yield (*path, "rules"), "L7 policy is not supported on host ingress yet" if direction == "ingress" else "L7 protocol HTTP is not supported on host egress yet"
+        what = "L7 policy is not supported on host ingress"
+        yield (
+            (*path, "rules"),
+            f"{what if direction == 'ingress' else 'L7 protocol HTTP is not supported on host egress'} yet",
+        )
     elif dns and direction == "ingress":
         yield (*path, "rules", "dns"), "L7 protocol DNS is not supported on ingress yet"
     listed = item.get("ports")
