@@ -382,7 +382,30 @@ class _State:
                 bits &= ~(self.exact | self.undecided if l7.kind == "dns" else plain)
                 if bits:
                     limits.append((l7, bits))
+        if len(limits) > 1:
+            limits = _apart(limits)
         return Cell(self.mask, allow & ~self.deny, allow & self.deny, tuple(limits))
+
+
+def _apart(limits: list[tuple[L7, int]]) -> list[tuple[L7, int]]:
+    """Each slot in one entry: what any of the rules that cover it allow there."""
+    from bot.policies.l7 import union
+
+    parts: dict[L7, int] = {}
+    for l7, bits in limits:
+        found: dict[L7, int] = {}
+        for other, own in parts.items():
+            both = own & bits
+            if both:
+                either = union(other, l7)
+                found[either] = found.get(either, 0) | both
+                bits &= ~both
+            if own & ~both:
+                found[other] = found.get(other, 0) | own & ~both
+        if bits:
+            found[l7] = found.get(l7, 0) | bits
+        parts = found
+    return list(parts.items())
 
 
 def _cut(cells: list[_State], mask: int) -> list[_State]:
