@@ -87,7 +87,7 @@ def _side(files: Files, snapshot: Snapshot, problems: tuple[Problem, ...]) -> li
             obj = problem.object
             file, lines = snapshot.location(obj, problem.path)
             named = f"{obj.kind} {obj.namespace}/{obj.name}" if obj.namespace else f"{obj.kind} {obj.name}"
-            reason = f"{named}: {problem.reason}; absent, as behind an API server"
+            reason = f"{named}: {problem.reason}; taken as absent"
             out.append((Unread(file, lines, reason, problem.setting), obj))
     return out
 

@@ -33,25 +33,34 @@ _Outcome = tuple["Policy | None", tuple[Problem, ...]]
 
 
 def lower(
-    base: Snapshot, head: Snapshot, cni: str | None = None, pod_cidrs: Intervals | None | Literal["learn"] = "learn"
+    base: Snapshot,
+    head: Snapshot,
+    cni: str | None = None,
+    pod_cidrs: Intervals | None | Literal["learn"] = "learn",
+    apiserver: str | None = None,
 ) -> Lowered:
     """Lower every policy of both sides for one CNI.
 
     `cni`: its name, or None to find out from the objects. `pod_cidrs`: where pods get their addresses from, None for outside
-    every CIDR, "learn" to find out. Raises UsageError for a CNI that is not known.
+    every CIDR, "learn" to find out. `apiserver`: whether the kube-apiserver is `external` or on a `node` (the default), where a
+    CNI cares. Raises UsageError for a CNI that is not known.
     """
     # The thousands of values made here all stay: letting the collector look at them time and again doubles the work.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _lower_sides(base, head, cni, pod_cidrs)
+        return _lower_sides(base, head, cni, pod_cidrs, apiserver)
     finally:
         if collecting:
             gc.enable()
 
 
 def _lower_sides(
-    base: Snapshot, head: Snapshot, cni: str | None, pod_cidrs: Intervals | None | Literal["learn"]
+    base: Snapshot,
+    head: Snapshot,
+    cni: str | None,
+    pod_cidrs: Intervals | None | Literal["learn"],
+    apiserver: str | None,
 ) -> Lowered:
     chosen = profiles.choose(base, head, cni)
     before = set(map(id, base.workloads))
@@ -72,7 +81,7 @@ def _lower_sides(
         assumptions=tuple(terms.assumptions.values()),
     )
     if lowering.cilium is not None:
-        vocabulary = lowering.cilium.vocabulary(vocabulary)
+        vocabulary = lowering.cilium.vocabulary(vocabulary, apiserver == "external")
     (base_chain, base_problems), (head_chain, head_problems) = sides
     notes = chosen.notes(profiles.families(base, head))
     return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, notes)

@@ -406,7 +406,7 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
     for bit, row in universe.rows.items():
         flags["base"][bit] = bool(row.base)
         flags["head"][bit] = bool(row.head)
-        flags["inside"][bit] = row.kind in ("workload", "hypothetical")
+        flags["inside"][bit] = row.kind in ("workload", "hypothetical", "node")
         flags["hypothetical"][bit] = row.kind == "hypothetical"
         flags["sources"][bit] = row.kind != "fqdn"
         flags["destinations"][bit] = row.kind != "exposure"

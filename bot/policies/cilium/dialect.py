@@ -42,9 +42,8 @@ _ASSUMPTIONS = {
 class Cilium:
     """Cilium's reading of one run."""
 
-    def __init__(self, terms: Terms, base: Snapshot, head: Snapshot, apiserver_outside: bool = False) -> None:
+    def __init__(self, terms: Terms, base: Snapshot, head: Snapshot) -> None:
         self._sides = (base, head)
-        self._apiserver_outside = apiserver_outside
         dns_ports = _dns_ports(self._sides)
         cluster = surroundings.setting(self._sides, "cluster-name", "cluster", "name") or "default"
         self.policies = CiliumPolicies(terms, cluster, dns_ports)
@@ -85,13 +84,11 @@ class Cilium:
         section = Section("ingress", TIER, ALLOW, (rule,))
         return (Policy(("built in", "", "allow-localhost"), "Cilium's built-in allow-localhost", None, (section,)),)
 
-    def vocabulary(self, plain: Vocabulary) -> Vocabulary:
+    def vocabulary(self, plain: Vocabulary, apiserver_outside: bool = False) -> Vocabulary:
         """The vocabulary of Kubernetes, with what Cilium sees besides."""
         nodes = {node.name: node for side in self._sides for node in read_nodes(side)}
         peers, policies = self.policies.peers, self.policies
-        outsiders = Outsiders(
-            [nodes[name] for name in sorted(nodes)], policies.nodes, peers.names, self._apiserver_outside
-        )
+        outsiders = Outsiders([nodes[name] for name in sorted(nodes)], policies.nodes, peers.names, apiserver_outside)
         unsure = [*policies.unsure, *((GROUPS,) if peers.asks_groups else ())]
         return plain._replace(
             universe=UNIVERSE,
