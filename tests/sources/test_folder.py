@@ -64,7 +64,9 @@ def test_links(tmp_path: Path) -> None:
 
 def test_a_named_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
-    assert read_folder(str(tmp_path)).skipped == [Unread("pipe.yaml", None, "this is no regular file", "paths.exclude", None)]
+    assert read_folder(str(tmp_path)).skipped == [
+        Unread("pipe.yaml", None, "this is no regular file", "paths.exclude", None)
+    ]
     with pytest.raises(UsageError, match="neither a folder nor a file"):
         read_folder(str(tmp_path / "pipe.yaml"))
 
@@ -79,7 +81,9 @@ def test_limits(tmp_path: Path) -> None:
     for limits in (Limits(files=2), Limits(total_bytes=10)):
         found = read_folder(str(tmp_path), limits=limits)
         assert list(found.contents) == ["a.yaml", "b.yaml"]
-        assert found.skipped == [Unread("big.yaml", None, "this file and 2 more are over the limit", "paths.exclude", None)]
+        assert found.skipped == [
+            Unread("big.yaml", None, "this file and 2 more are over the limit", "paths.exclude", None)
+        ]
 
 
 def test_names_that_are_not_utf8_are_unread(tmp_path: Path) -> None:
@@ -88,7 +92,9 @@ def test_names_that_are_not_utf8_are_unread(tmp_path: Path) -> None:
             pass
     except OSError:
         pytest.skip("this file system has no such names")
-    assert read_folder(str(tmp_path)).skipped == [Unread("b\\xff.yaml", None, "the name of this file is not UTF-8", None, None)]
+    assert read_folder(str(tmp_path)).skipped == [
+        Unread("b\\xff.yaml", None, "the name of this file is not UTF-8", None, None)
+    ]
 
 
 def test_a_pointer_of_git_lfs_is_unread(tmp_path: Path) -> None:
@@ -109,7 +115,9 @@ def test_a_deep_folder_and_one_that_may_not_be_read(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "scandir", refused)
     found = read_folder(str(tmp_path))
     assert list(found.contents) == [deep]
-    assert found.skipped == [Unread("closed", None, "this folder cannot be read: Permission denied", "paths.exclude", None)]
+    assert found.skipped == [
+        Unread("closed", None, "this folder cannot be read: Permission denied", "paths.exclude", None)
+    ]
 
 
 @pytest.mark.parametrize("name", ["nothing", "nul\0"])

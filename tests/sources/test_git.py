@@ -311,7 +311,15 @@ def test_what_is_too_much_is_unread(git: Git) -> None:
     at = str(git.root)
     found = read_ref(at, "main", limits=Limits(file_bytes=100))
     assert list(found.contents) == [f"{name}.yaml" for name in "abcde"]
-    assert found.skipped == [Unread("big.yaml", None, "this file is larger than 100 bytes", "paths.exclude", git.run("rev-parse", "main:big.yaml"))]
+    assert found.skipped == [
+        Unread(
+            "big.yaml",
+            None,
+            "this file is larger than 100 bytes",
+            "paths.exclude",
+            git.run("rev-parse", "main:big.yaml"),
+        )
+    ]
     found = read_ref(at, "main", limits=Limits(files=2))
     assert list(found.contents) == ["a.yaml", "b.yaml"]
     assert found.skipped == [Unread("big.yaml", None, "this file and 3 more are over the limit", "paths.exclude", None)]

@@ -1,0 +1,81 @@
+"""Parsed arguments and the NETREACH_* variables in, the Settings of a run out; a flag comes before its variable."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from bot.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bot.review import Settings
+
+CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
+ON_INCOMPLETE = ("fail", "warn")
+
+
+def settings(options: argparse.Namespace) -> Settings:
+    """What the user asked for; the config is not read yet. Raises UsageError."""
+    from bot.gate.verdict import FAIL_ON
+    from bot.review import Settings
+
+    on_incomplete = ""
+    fail_on: tuple[str, ...] = ()
+    if hasattr(options, "fail_on"):
+        fail_on = tuple(dict.fromkeys(name for text in _several(options, "fail_on") for name in _listed(text)))
+        on_incomplete = _one(options, "on_incomplete") or ""
+    for name in fail_on:
+        if name not in FAIL_ON:
+            raise UsageError(f"--fail-on {name}: not one of {', '.join(FAIL_ON)}")
+    return Settings(
+        cni=_chosen(_one(options, "cni"), CNIS, "NETREACH_CNI"),
+        pod_cidrs=_pod_cidrs(_one(options, "pod_cidrs")),
+        context=_one(options, "context"),
+        include=tuple(_several(options, "include")),
+        exclude=tuple(_several(options, "exclude")),
+        pairs=getattr(options, "pairs", False),
+        fail_on=fail_on,
+        config=_one(options, "config"),
+        environment=_one(options, "env"),
+        allow_empty=options.allow_empty,
+        on_incomplete=_chosen(on_incomplete, ON_INCOMPLETE, "NETREACH_ON_INCOMPLETE") or "",
+    )
+
+
+def _one(options: argparse.Namespace, name: str) -> str | None:
+    given: str | None = getattr(options, name)
+    return given if given is not None else os.environ.get(f"NETREACH_{name.upper()}") or None
+
+
+def _several(options: argparse.Namespace, name: str) -> list[str]:
+    given: list[str] = getattr(options, name)
+    return given or _listed(os.environ.get(f"NETREACH_{name.upper()}", ""))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+def _chosen(value: str | None, choices: tuple[str, ...], variable: str) -> str | None:
+    """argparse has looked at a flag already, not at a variable."""
+    if value and value not in choices:
+        raise UsageError(f"{variable}={value}: not one of {', '.join(choices)}")
+    return value
+
+
+def _pod_cidrs(text: str | None) -> tuple[str, ...] | None:
+    if text is None or text == "none":
+        return None if text is None else ()
+    from bot.policies.addresses import parse_cidr
+
+    cidrs = tuple(_listed(text))
+    if not cidrs:
+        raise UsageError("--pod-cidrs is empty: give CIDRs, or none")
+    for cidr in cidrs:
+        try:
+            parse_cidr(cidr)
+        except ValueError as error:
+            raise UsageError(f"--pod-cidrs: {error}") from None
+    return cidrs
