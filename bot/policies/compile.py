@@ -84,6 +84,8 @@ def _lower_sides(
         vocabulary = lowering.cilium.vocabulary(vocabulary, apiserver == "external")
     (base_chain, base_problems), (head_chain, head_problems) = sides
     notes = chosen.notes(profiles.families(base, head))
+    if lowering.cilium is not None:
+        notes += lowering.cilium.notes()
     return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, notes)
 
 

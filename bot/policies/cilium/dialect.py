@@ -22,12 +22,27 @@ from bot.policies.terms import Terms
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object, Snapshot
 
+_SETTINGS = (
+    ("enable-policy", ("default",)),
+    ("policy-cidr-match-mode", ("",)),
+    ("labels", ("",)),
+    ("allow-localhost", ("auto", "always")),
+    ("enable-node-selector-labels", ("false",)),
+    ("enable-extended-ip-protocols", ("false",)),
+    ("enable-icmp-rules", ("true",)),
+    ("enable-l7-proxy", ("true",)),
+    ("policy-default-local-cluster", ("true",)),
+)
 Key = tuple[str, str, str]
 Lower = Callable[["Object", Key, "list[Flaw]"], "Policy | None"]
 _TIER = Tier(TIER, "Cilium", "deny", commutes=True)
 _WITH_CLUSTER_POLICIES = (Tier(ADMIN, "admin tier", "pass"), _TIER, Tier(BASELINE, "baseline tier", "pass"))
 _KINDS = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")
+NODES = "cilium-nodes"
 _ASSUMPTIONS = {
+    NODES: Assumption(
+        NODES, "a pod on the host network is its node: which one, and whether it is a peer's own, is not in Git", ""
+    ),
     GROUPS: Assumption(
         GROUPS, "toGroups and fromGroups: the addresses of a cloud provider's groups are not in Git", ""
     ),
@@ -84,12 +99,27 @@ class Cilium:
         section = Section("ingress", TIER, ALLOW, (rule,))
         return (Policy(("built in", "", "allow-localhost"), "Cilium's built-in allow-localhost", None, (section,)),)
 
+    def notes(self) -> tuple[str, ...]:
+        """What holds only under settings of the agent that manifests of policies do not say, where it matters."""
+        out = []
+        if self.policies.nodes:
+            out.append(
+                "Policies with a nodeSelector are taken to be enforced, which they are where hostFirewall.enabled is set."
+            )
+        for key, usual in _SETTINGS:
+            value = surroundings.setting(self._sides, key)
+            if value is not None and value not in usual:
+                out.append(f"cilium-config sets {key} to {value[:80]!r}, and policies are read as without it.")
+        return tuple(out)
+
     def vocabulary(self, plain: Vocabulary, apiserver_outside: bool = False) -> Vocabulary:
         """The vocabulary of Kubernetes, with what Cilium sees besides."""
         nodes = {node.name: node for side in self._sides for node in read_nodes(side)}
         peers, policies = self.policies.peers, self.policies
         outsiders = Outsiders([nodes[name] for name in sorted(nodes)], policies.nodes, peers.names, apiserver_outside)
         unsure = [*policies.unsure, *((GROUPS,) if peers.asks_groups else ())]
+        if any(workload.host_network for side in self._sides for workload in side.workloads):
+            unsure.append(NODES)
         return plain._replace(
             universe=UNIVERSE,
             cidr_meets_pods=False,

@@ -45,6 +45,7 @@ class PeerReader:
         self.surroundings = Surroundings()
         self.looked_around = False
         self.names: dict[DnsRule, None] = {}
+        self.absent: list[tuple[Path, str]] = []
         self.asks_groups = False
         self._entities: dict[str, Expr] = {}
         self._blocks: dict[str, Expr] = {}
@@ -66,7 +67,9 @@ class PeerReader:
                     return NO_ONE
                 continue
             for i, item in enumerate(items):
+                before = len(self.absent)
                 expr = self._item(kind, item, deny, namespace)
+                self.absent[before:] = [((field, i), reason) for _, reason in self.absent[before:]]
                 if expr is not None:
                     found.append((expr, (field, i)))
         # What names nobody in particular (no name, a service that is not there) is no limit: cilium/cilium#20067.
@@ -125,6 +128,9 @@ class PeerReader:
             found = [g for g in self.surroundings.groups if selectors.selects(selector, dict(g.labels))]
         else:
             found = [group for group in self.surroundings.groups if group.name == name]
+        if not found:
+            what = f"CiliumCIDRGroup {name}" if name else "a CiliumCIDRGroup with such labels"
+            self.absent.append(((), f"{what} is not among the manifests: this item matches nobody"))
         return [block for group in found for block in group.blocks]
 
     def _services(self, item: Mapping[str, object]) -> Expr | None:
@@ -154,4 +160,10 @@ class PeerReader:
                 parts.append(self._selectors.service(dict(service.selector), service.namespace))
             elif service.addresses:
                 parts.append(outside([(service.addresses, ())]))
-        return self._intern(disjunction(parts)) if parts else None
+        if not parts:
+            what = "no Service with addresses or a selector that this names is among the manifests"
+            self.absent.append(
+                ((), f"{what}: alone and with toPorts, that is every destination on those ports (cilium/cilium#20067)")
+            )
+            return None
+        return self._intern(disjunction(parts))

@@ -57,12 +57,18 @@ class CiliumPolicies:
         namespace = obj.namespace if namespaced else ""
         sections: list[Section] = []
         for path, spec in validation.specs_of(obj.value):
-            self._spec(obj, path, spec, namespace, sections)
+            self._spec(obj, path, spec, namespace, sections, flaws)
         where = f"{namespace}/" if namespace else ""
         return Policy(key, f"{obj.kind} {where}{obj.name}", obj, tuple(sections))
 
     def _spec(
-        self, obj: Object, path: Path, spec: Mapping[str, object], namespace: str, sections: list[Section]
+        self,
+        obj: Object,
+        path: Path,
+        spec: Mapping[str, object],
+        namespace: str,
+        sections: list[Section],
+        flaws: list[Flaw],
     ) -> None:
         selector = spec.get("endpointSelector")
         if isinstance(selector, dict):
@@ -81,6 +87,9 @@ class CiliumPolicies:
                 if rule:
                     at = (*path, field, i)
                     peers = self.peers.read(rule, word, action == "deny", namespace)
+                    if self.peers.absent:
+                        flaws.extend(Flaw((*at, *place), reason, False) for place, reason in self.peers.absent)
+                        self.peers.absent.clear()
                     items = self._ports(rule, action, namespace)
                     self._emit(rules, obj, at, action, direction, subject, peers, items)
             isolates: tuple[Isolation, ...] = ()
