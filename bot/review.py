@@ -26,7 +26,7 @@ class Settings(NamedTuple):
     `cni`: None to find out. `pod_cidrs`: None to learn them, () for outside every CIDR. `context`: a file of the rest of
     the cluster. `pairs`: list every pair beside the rows. `fail_on`: what blocks (docs/exit-codes.md). `config`: a file
     in place of the base side's. `environment`: only this one. `known_complete`: namespaces whose workloads are all in Git.
-    `on_incomplete`: fail or warn.
+    `kube_apiserver`: external, or on a node. `on_incomplete`: fail or warn.
     """
 
     cni: str | None = None
@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     environment: str | None = None
     allow_empty: bool = False
     known_complete: tuple[str, ...] = ()
+    kube_apiserver: str | None = None
     on_incomplete: str = ""
 
 

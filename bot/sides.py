@@ -48,15 +48,15 @@ def _with(files: Files, context: dict[str, bytes]) -> Files:
 
 
 def lower_sides(base: Snapshot, head: Snapshot, settings: Settings) -> Lowered:
-    """Both chains under the CNI and pod addresses of the settings."""
+    """Both chains under what the settings assume of the cluster."""
     from bot.policies.addresses import parse_cidr
     from bot.policies.compile import lower
     from bot.policies.intervals import normal
 
     if settings.pod_cidrs is None:
-        return lower(base, head, settings.cni)
+        return lower(base, head, settings.cni, apiserver=settings.kube_apiserver)
     addresses = normal(pair for text in settings.pod_cidrs for pair in parse_cidr(text))
-    return lower(base, head, settings.cni, addresses or None)
+    return lower(base, head, settings.cni, addresses or None, settings.kube_apiserver)
 
 
 def unread(

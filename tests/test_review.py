@@ -175,15 +175,11 @@ def test_lint_error_is_not_silently_green(tmp_path: Path) -> None:
 
 def test_settings_without_effect_are_told(tmp_path: Path) -> None:
     config = """version: 1
-assume: {kubeApiserver: node}
 allow:
 - {id: mine, match: {from: internet, to: 'ns:s'}, owner: me, reason: so, expires: 2030-01-01}
 """
     found = _folders(tmp_path, {**CLOSED, ".netreach.yml": config}, {**CLOSED, ".netreach.yml": config})
-    assert found.notes == (
-        ".netreach.yml:4: mine allows nothing yet: this version does not judge allow",
-        ".netreach.yml: assume.kubeApiserver has no effect in this version",
-    )
+    assert found.notes == (".netreach.yml:3: mine allows nothing yet: this version does not judge allow",)
 
 
 # --- Environments ---
