@@ -166,8 +166,8 @@ def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple
     for number, row in enumerate(rows + beside, 1):
         if number <= len(rows):
             behind.setdefault(_likeness(row), f"c{number}")
-        alike = behind.get(_likeness(row), "") if number > len(rows) else ""
-        out.append((row if alike else narrator.decided(row))._replace(id=f"c{number}", alike=alike))
+        like = behind.get(_likeness(row), "") if number > len(rows) else ""
+        out.append((row if like else narrator.decided(row))._replace(id=f"c{number}", alike=like))
     return tuple(out)
 
 
@@ -245,15 +245,20 @@ def _by_change(pieces: Pieces) -> Pieces:
         known.extend((sources, destinations, keys, too_many) for sources, destinations in parts)
     out: Pieces = {}
     for profile, found in by_profile.items():
+        many = len(found) > READABLE * READABLE
+        united, count = _causes_of(found) if many else ((), 0)
         for sources, destinations in rectangles((part[0], part[1]) for part in found):
-            many = len(found) > READABLE * READABLE
-            touching = [part for part in found if many or (part[0] & sources and part[1] & destinations)]
-            united = tuple(sorted({key for part in touching for key in part[2]}))
-            count = max(part[3] for part in touching)
-            if count or len(united) > MOST:
-                united, count = (), max(count, len(united))
+            if not many:
+                united, count = _causes_of([part for part in found if part[0] & sources and part[1] & destinations])
             _keep(out, (profile, united, count), sources, destinations)
     return out
+
+
+def _causes_of(parts: list[tuple[int, int, Keys, int]]) -> tuple[Keys, int]:
+    """All causes of some pieces, or how many there are where they are too many to name."""
+    united = tuple(sorted({key for keys in {part[2] for part in parts} for key in keys}))
+    count = max(part[3] for part in parts)
+    return ((), max(count, len(united))) if count or len(united) > MOST else (united, 0)
 
 
 def _changed_rules(world: World) -> int:

@@ -98,6 +98,8 @@ class Causes:
         return touching
 
     def _explain(self, strip: Strip, touching: dict[Changed, int]) -> list[Explained]:
+        if len(touching) == 1 and not self.movers.by_object and strip.other in touching.values():
+            return [_explained(strip, strip.fixed, strip.other, tuple(touching))]
         fixed_moves = self.movers.touching(strip.fixed)
         other_moves = self.movers.touching(strip.other)
         if strip.profile.endpoint:

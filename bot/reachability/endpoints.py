@@ -333,7 +333,9 @@ def _exposures(exposures: Sequence[ExposedRow]) -> list[_Entry]:
         for own, personas in ((entry.base, exposure.base), (entry.head, exposure.head)):
             if personas is not None:
                 same = own is entry.head and entry.base and entry.base[0].personas == personas
-                own.append(entry.base[0] if same else Slot(exposure.identity, "exposure", "", personas))
+                own.append(
+                    entry.base[0] if same else Slot(exposure.identity, "exposure", personas[0].namespace, personas)
+                )
         entries.append(entry)
     return entries
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Checkpoint, Expr, Policy, Section, Tier, home
 from bot.policies.traffic import Atoms
-from bot.reachability.endpoints import Universe
+from bot.reachability.endpoints import Universe, indices
 from bot.reachability.resolve import Pair, Resolver
 from bot.reachability.used import Used
 
@@ -85,7 +85,8 @@ class Table:
                     else:
                         self.isolated_wide.setdefault(fixed, []).append(other)
                         wide_used.expr(fixed)
-        self._groups: dict[int, list[_Group]] = {}
+        self._rules: dict[str | None, list[Standing]] = {}
+        self._at_home: dict[str, dict[int, Matched]] = {}
         self._isolations: dict[str | None, list[tuple[Pair, Pair]]] = {}
 
     def _add_rules(
@@ -126,14 +127,20 @@ class Table:
             else:
                 self.homes.setdefault(where, []).append(own)
 
-    def groups(self, block: Block, resolver: Resolver) -> list[_Group]:
-        """The items of a block with their sides resolved; in a tier that commutes, those with one fixed side, mask and L7 are united."""
-        found = self._groups.get(id(block))
+    def rules(self, resolver: Resolver, where: str | None) -> list[Standing]:
+        """The rules of one home (None: the wide ones), resolved; in a tier that commutes those alike on one side are united."""
+        found = self._rules.get(where)
         if found is None:
-            found = self._groups[id(block)] = (
-                _united(block.items, resolver) if self.tier.commutes else [_Group(i, resolver) for i in block.items]
-            )
+            blocks = self.wide if where is None else self.homes.get(where, [])
+            found = self._rules[where] = [
+                Standing(block.rank, block.key, group) for block in blocks for group in self._groups(block, resolver)
+            ]
         return found
+
+    def _groups(self, block: Block, resolver: Resolver) -> list[_Group]:
+        return (
+            _united(block.items, resolver) if self.tier.commutes else [_Group(item, resolver) for item in block.items]
+        )
 
     def isolations(self, resolver: Resolver, where: str | None) -> list[tuple[Pair, Pair]]:
         """(fixed, other) pairs of the isolations of one home (None: the wide ones), resolved and united."""
@@ -155,6 +162,43 @@ class Table:
                 found.append((resolver.resolve(fixed), (must, may)))
         return found
 
+    def at_home(self, resolver: Resolver, where: str) -> dict[int, Matched]:
+        """What of its namespace's own rules and isolations each slot matches; slots that match nothing are left out."""
+        found = self._at_home.get(where)
+        if found is None:
+            rules = _matches([standing.group.fixed for standing in self.rules(resolver, where)])
+            isolations = _matches([fixed for fixed, _ in self.isolations(resolver, where)])
+            found = self._at_home[where] = {
+                slot: (tuple(rules.get(slot, ())), tuple(isolations.get(slot, ()))) for slot in {**rules, **isolations}
+            }
+        return found
+
+
+def _matches(fixed: list[Pair]) -> dict[int, list[int]]:
+    """For each slot, twice the index of every pair that it possibly matches, plus one where it surely does."""
+    out: dict[int, list[int]] = {}
+    for index, (must, may) in enumerate(fixed):
+        if not may:
+            continue
+        start = (may & -may).bit_length() - 1
+        sure, possible = must >> start, may >> start
+        for at in indices(possible):
+            out.setdefault(start + at, []).append(2 * index + (sure >> at & 1))
+    return out
+
+
+class Standing(NamedTuple):
+    """A resolved rule with its place: the rank, and the policy it is of."""
+
+    rank: Rank
+    key: tuple[str, str, str]
+    group: _Group
+
+
+Matched = tuple[tuple[int, ...], tuple[int, ...]]
+Key = tuple[tuple["str | None", Matched, Matched], ...]
+_NOTHING: Matched = ((), ())
+
 
 class _Group:
     """One or more items with the same fixed side and atoms: the union of their other sides."""
@@ -165,6 +209,9 @@ class _Group:
         self.fixed = resolver.resolve(item.fixed)
         self.must, self.may = resolver.resolve(item.other)
         self.mask, self.action, self.l7, self.exact = item.mask, item.action, item.l7, item.exact
+
+
+Hit = tuple[_Group, int]
 
 
 def _united(items: list[Item], resolver: Resolver) -> list[_Group]:
@@ -190,57 +237,34 @@ class Evaluator:
         self.atoms = atoms
         self.wide_used = Used()
         self._signatures: dict[int, tuple[object, ...]] = {}
-        self._wide_matches: dict[tuple[int, tuple[object, ...]], tuple[tuple[int, ...], ...]] = {}
+        self._wide_matches: dict[tuple[int, tuple[object, ...]], Matched] = {}
         self._rows: dict[tuple[object, ...], list[Cell]] = {}
 
     def tables(self, checkpoint: Checkpoint, axis: str, policies: Sequence[Policy]) -> list[Table]:
         """One table for each tier of a checkpoint."""
         return [Table(checkpoint.name, tier, axis, policies, self.atoms, self.wide_used) for tier in checkpoint.tiers]
 
-    def key(self, stack: Sequence[Sequence[Table]], slot: int) -> tuple[object, ...]:
+    def key(self, stack: Sequence[Sequence[Table]], slot: int) -> Key:
         """Slots with equal keys have equal rows: the rules and isolations of every table that the slot matches."""
-        out: list[object] = []
         where = self.universe.slots[slot].namespace
+        out: list[tuple[str | None, Matched, Matched]] = []
         for tables in stack:
             for table in tables:
-                blocks = table.homes.get(where)
-                if blocks:
-                    own = [
-                        (i, sure & 1)
-                        for i, group in enumerate(g for block in blocks for g in table.groups(block, self.resolver))
-                        for sure, possible in ((group.fixed[0] >> slot, group.fixed[1] >> slot),)
-                        if possible & 1
-                    ]
-                    if own:
-                        out.append((id(table), where, tuple(own)))
-                isolated = table.isolated_homes.get(where)
-                if isolated:
-                    found = self._isolated(table, where, slot)
-                    if found:
-                        out.append((id(table), where, found))
-                if table.wide or table.isolated_wide:
-                    out.append(self._wide(table, slot))
+                own = _NOTHING
+                if where in table.homes or where in table.isolated_homes:
+                    own = table.at_home(self.resolver, where).get(slot, _NOTHING)
+                wide = self._wide(table, slot) if table.wide or table.isolated_wide else _NOTHING
+                out.append((where if own is not _NOTHING else None, own, wide))
         return tuple(out)
 
-    def _isolated(self, table: Table, where: str | None, slot: int) -> tuple[tuple[int, int], ...]:
-        return tuple(
-            (i, fixed[0] >> slot & 1)
-            for i, (fixed, _) in enumerate(table.isolations(self.resolver, where))
-            if fixed[1] >> slot & 1
-        )
-
-    def _wide(self, table: Table, slot: int) -> tuple[tuple[int, ...], ...]:
+    def _wide(self, table: Table, slot: int) -> Matched:
         """What of the table's wide rules a slot matches, found once for each signature."""
         at = (id(table), self.signature(slot))
         found = self._wide_matches.get(at)
         if found is None:
-            rules = tuple(
-                2 * i + (group.fixed[0] >> slot & 1)
-                for i, group in enumerate(g for block in table.wide for g in table.groups(block, self.resolver))
-                if group.fixed[1] >> slot & 1
-            )
-            isolations = tuple(2 * i + sure for i, sure in self._isolated(table, None, slot))
-            found = self._wide_matches[at] = (rules, isolations)
+            rules = [standing.group.fixed for standing in table.rules(self.resolver, None)]
+            isolations = [fixed for fixed, _ in table.isolations(self.resolver, None)]
+            found = self._wide_matches[at] = (_matched_by(rules, slot), _matched_by(isolations, slot))
         return found
 
     def signature(self, slot: int) -> tuple[object, ...]:
@@ -266,53 +290,61 @@ class Evaluator:
                     ports,
                     persona.addresses if used.addresses else None,
                     persona.namespace if persona.namespace in used.namespaces else None,
+                    seen.identity if seen.identity in used.identities else None,
                 )
             self._signatures[slot] = found
         return found
 
-    def row(self, stack: Sequence[Sequence[Table]], slot: int, key: tuple[object, ...] | None = None) -> list[Cell]:
+    def row(self, stack: Sequence[Sequence[Table]], slot: int, key: Key | None = None) -> list[Cell]:
         """The cells of one slot at one checkpoint: a partition of all atoms, with what is open at the other end."""
-        at = (tuple(id(tables) for tables in stack), key if key is not None else self.key(stack, slot))
+        if key is None:
+            key = self.key(stack, slot)
+        at = (tuple(id(tables) for tables in stack), key)
         found = self._rows.get(at)
         if found is None:
-            found = self._rows[at] = self._walk(stack, slot)
+            found = self._rows[at] = self._walk(stack, key)
         return found
 
-    def _walk(self, stack: Sequence[Sequence[Table]], slot: int) -> list[Cell]:
-        everything = self.resolver.everything
-        cells = [_State(self.atoms.everything, everything)]
-        where = self.universe.slots[slot].namespace
-        for step in range(len(stack[0])):
-            tier_tables = [tables[step] for tables in stack]
-            tier = tier_tables[0].tier
-            ranks: dict[Rank, dict[tuple[str, ...], list[_Group]]] = {}
-            for table in tier_tables:
-                for block in (*table.homes.get(where, ()), *table.wide):
-                    matched = [g for g in table.groups(block, self.resolver) if g.fixed[1] >> slot & 1]
-                    if matched:
-                        ranks.setdefault(block.rank, {}).setdefault(() if tier.commutes else block.key, []).extend(
-                            matched
-                        )
-            for rank in sorted(ranks):
-                policies = list(ranks[rank].values())
-                if tier.commutes:
-                    cells = _together(cells, policies[0], slot)
-                elif len(policies) == 1:
-                    cells = _in_order(cells, policies[0], slot)
-                else:
-                    cells = _tied(cells, policies, slot)
+    def _walk(self, stack: Sequence[Sequence[Table]], key: Key) -> list[Cell]:
+        resolver = self.resolver
+        cells = [_State(self.atoms.everything, resolver.everything)]
+        steps = len(stack[0])
+        for step in range(steps):
+            tier = stack[0][step].tier
+            ranks: dict[Rank, dict[tuple[str, ...], list[Hit]]] = {}
             must = may = 0
-            for table in tier_tables:
-                for place in (where, None):
-                    if place in table.isolated_homes or (place is None and table.isolated_wide):
-                        for fixed, other in table.isolations(self.resolver, place):
-                            if fixed[1] >> slot & 1:
-                                may |= other[1]
-                                if fixed[0] >> slot & 1:
-                                    must |= other[0]
+            for depth, tables in enumerate(stack):
+                table = tables[step]
+                where, own, wide = key[depth * steps + step]
+                for place, (rules, isolations) in ((where, own), (None, wide)):
+                    if rules:
+                        known = table.rules(resolver, place)
+                        for code in rules:
+                            standing = known[code >> 1]
+                            policies = ranks.setdefault(standing.rank, {})
+                            policies.setdefault(() if tier.commutes else standing.key, []).append(
+                                (standing.group, code & 1)
+                            )
+                    for code in isolations:
+                        other = table.isolations(resolver, place)[code >> 1][1]
+                        may |= other[1]
+                        if code & 1:
+                            must |= other[0]
+            for rank in sorted(ranks):
+                hits = list(ranks[rank].values())
+                if tier.commutes:
+                    cells = _together(cells, hits[0])
+                elif len(hits) == 1:
+                    cells = _in_order(cells, hits[0])
+                else:
+                    cells = _tied(cells, hits)
             for cell in cells:
                 cell.close(tier.end, must, may)
         return _merged([cell.cell() for cell in cells])
+
+
+def _matched_by(fixed: list[Pair], slot: int) -> tuple[int, ...]:
+    return tuple([2 * i + (must >> slot & 1) for i, (must, may) in enumerate(fixed) if may >> slot & 1])
 
 
 class _State:
@@ -419,23 +451,23 @@ def _cut(cells: list[_State], mask: int) -> list[_State]:
     return out
 
 
-def _together(cells: list[_State], groups: list[_Group], slot: int) -> list[_State]:
+def _together(cells: list[_State], hits: list[Hit]) -> list[_State]:
     """All rules of one rank at once (they are of one action): the union of what they match."""
     plain: dict[int, list[int]] = {}
-    special: list[_Group] = []
-    action = groups[0].action
-    for group in groups:
+    special: list[Hit] = []
+    action = hits[0][0].action
+    for group, sure in hits:
         if group.l7 is not None or group.exact:
-            special.append(group)
+            special.append((group, sure))
             continue
-        must = group.must if group.fixed[0] >> slot & 1 else 0
+        must = group.must if sure else 0
         sum_ = plain.get(group.mask)
         if sum_ is None:
             plain[group.mask] = [must, group.may]
         else:
             sum_[0] |= must
             sum_[1] |= group.may
-    for mask in [*plain, *(group.mask for group in special)]:
+    for mask in [*plain, *(group.mask for group, _ in special)]:
         cells = _cut(cells, mask)
     for cell in cells:
         decided = 0
@@ -443,20 +475,19 @@ def _together(cells: list[_State], groups: list[_Group], slot: int) -> list[_Sta
             if cell.mask & mask:
                 cell.apply(action, may)
                 decided |= must
-        for group in special:
+        for group, sure in special:
             if cell.mask & group.mask:
                 cell.apply(action, group.may, group.l7, group.exact)
-                if group.fixed[0] >> slot & 1:
+                if sure:
                     decided |= group.must
         cell.undecided &= ~decided
     return cells
 
 
-def _in_order(cells: list[_State], groups: list[_Group], slot: int) -> list[_State]:
+def _in_order(cells: list[_State], hits: list[Hit]) -> list[_State]:
     """First match, rule by rule."""
-    for group in groups:
+    for group, sure in hits:
         cells = _cut(cells, group.mask)
-        sure = group.fixed[0] >> slot & 1
         for cell in cells:
             if cell.mask & group.mask:
                 cell.apply(group.action, group.may, group.l7, group.exact)
@@ -465,20 +496,20 @@ def _in_order(cells: list[_State], groups: list[_Group], slot: int) -> list[_Sta
     return cells
 
 
-def _tied(cells: list[_State], policies: list[list[_Group]], slot: int) -> list[_State]:
+def _tied(cells: list[_State], policies: list[list[Hit]]) -> list[_State]:
     """Policies of equal rank, whose order nobody defines: each may come first, so each may decide."""
-    for groups in policies:
-        for group in groups:
+    for hits in policies:
+        for group, _ in hits:
             cells = _cut(cells, group.mask)
     for cell in cells:
         start = cell.undecided
         left = start
-        for groups in policies:
+        for hits in policies:
             cell.undecided = start
-            for group in groups:
+            for group, sure in hits:
                 if cell.mask & group.mask:
                     cell.apply(group.action, group.may, group.l7, group.exact)
-                    if group.fixed[0] >> slot & 1:
+                    if sure:
                         cell.undecided &= ~group.must
             left &= cell.undecided
         cell.undecided = left

@@ -151,8 +151,11 @@ class Resolver:
             return 0, self._local(expr.inner, window)[1]
         if isinstance(expr, Everything):
             return window.everything, window.everything
-        if isinstance(expr, (Nobody, Is)):
+        if isinstance(expr, Nobody):
             return NEITHER
+        if isinstance(expr, Is):
+            named = bits_at([i for i, slot in enumerate(window.slots) if slot.identity in expr.identities])
+            return named, named
         must = may = 0
         for i, slot in enumerate(window.slots):
             sure, possible = leaf(expr, slot.personas[0], self.vocabulary)

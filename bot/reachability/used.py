@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.policies.intervals import Intervals
-from bot.policies.model import And, Chain, Expr, HasPort, InAddresses, InNamespace, Label, Maybe, Not, Or, Policy
+from bot.policies.model import And, Chain, Expr, HasPort, InAddresses, InNamespace, Is, Label, Maybe, Not, Or, Policy
 from bot.policies.traffic import Traffic
 
 
@@ -18,7 +18,7 @@ class Used:
         self.ports: dict[tuple[str, int], None] = {}
         self.traffic: dict[Traffic, None] = {}
         self.namespaces: dict[str, None] = {}
-        self.assumptions: dict[str, None] = {}
+        self.identities: dict[tuple[str, ...], None] = {}
         self._seen: set[int] = set()
         self._keep: list[Expr] = []
 
@@ -51,11 +51,10 @@ class Used:
             self.ports[(expr.name, expr.protocol)] = None
         elif isinstance(expr, InNamespace):
             self.namespaces[expr.namespace] = None
-        elif isinstance(expr, Not):
+        elif isinstance(expr, (Not, Maybe)):
             self.expr(expr.inner)
-        elif isinstance(expr, Maybe):
-            self.assumptions[expr.assumption] = None
-            self.expr(expr.inner)
+        elif isinstance(expr, Is):
+            self.identities.update(dict.fromkeys(expr.identities))
 
 
 def used_by(*chains: Chain) -> Used:
