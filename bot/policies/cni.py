@@ -143,6 +143,15 @@ def family(kind: str, api_version: str) -> str | None:
     return _FAMILIES.get((kind, group))
 
 
+def is_unknown_policy(kind: str, api_version: str) -> bool:
+    """Whether a kind is of a group of policy APIs, and looks like a policy, and is none that is known."""
+    group = api_version.partition("/")[0] if "/" in api_version else ""
+    if group == "policy.networking.k8s.io":
+        return family(kind, api_version) is None
+    policies = group == "networking.k8s.io" or group == "cilium.io" or group in _CALICO
+    return policies and "Policy" in kind and family(kind, api_version) is None
+
+
 def families(base: Snapshot, head: Snapshot) -> list[str]:
     """The policy APIs that either side has objects of, in alphabetical order."""
     kinds = {(obj.kind, obj.api_version) for side in (base, head) for obj in side.by_kind(*_POLICY_KINDS)}

@@ -146,7 +146,7 @@ class _Lowering:
         """What lowers objects of a kind, or why they have no effect or cannot be analysed; None for what is no policy."""
         family = profiles.family(kind, api_version)
         if family is None:
-            return None
+            return _refuse_unknown if profiles.is_unknown_policy(kind, api_version) else None
         ignored = self._chosen.ignores(family)
         if ignored is not None:
             return ignored
@@ -167,3 +167,9 @@ class _Lowering:
         else:
             self._outcomes[id(obj)] = outcome
         return outcome
+
+
+def _refuse_unknown(obj: Object, key: Key, flaws: list[Flaw]) -> Policy | None:
+    """A policy of a kind that no version known here has: nobody can say what it does."""
+    flaws.append(Flaw(("kind",), f"{obj.api_version} {obj.kind} is no policy kind that is known here", True))
+    return None

@@ -238,7 +238,7 @@ def _hypothetical(
     pods: Sequence[Hypothetical], base: Snapshot, head: Snapshot, sight: _Sight, used: Used
 ) -> list[_Entry]:
     numbers = sight.vocabulary.free_ports
-    ports = tuple(sorted((name, protocol, numbers[(name, protocol)]) for name, protocol in used.ports))
+    ports = tuple(sorted((name, protocol, numbers[at]) for at in used.ports if at in numbers for name, protocol in (at,)))
     entries = []
     absent = {id(snapshot): _declared_on_other_side(base, head, snapshot) for snapshot in (base, head)}
     for pod in pods:
@@ -273,7 +273,7 @@ def _declared_on_other_side(base: Snapshot, head: Snapshot, side: Snapshot) -> s
     return {
         name
         for name, namespace in other.namespaces.items()
-        if namespace.object is not None and (name not in side.namespaces or side.namespaces[name].object is None)
+        if namespace.object is not None and name not in side.namespaces
     }
 
 
