@@ -48,8 +48,8 @@ class InNamespace(NamedTuple):
 class Label(NamedTuple):
     """A requirement on one attribute: `exists`, `in`, `prefix`, `suffix` or `contains` (negatives are a Not around it).
 
-    `scope` says whose attribute it is: `pod`, `namespace`, `account`, `node`, or whatever the vocabulary of a CNI gives.
-    An endpoint without that scope or key does not match.
+    `scope` says whose attribute it is: `pod`, `namespace`, `account`, `node`, or whatever the vocabulary of a CNI gives;
+    in scope `placement`, `node` is the node that a pod is known to run on, of the host network or not. An endpoint without that scope or key does not match.
     """
 
     scope: str
@@ -118,6 +118,7 @@ class Not(NamedTuple):
 
 Expr = Union[Everything, Nobody, Kind, InNamespace, Label, InAddresses, HasPort, Is, Maybe, And, Or, Not]
 
+PLACEMENT = "placement"
 EVERYTHING = Everything()
 NOBODY = Nobody()
 PODS = Kind("pod")
@@ -295,7 +296,7 @@ class Vocabulary(NamedTuple):
     `cidr_meets_pods`: whether address sets match pods at all. `port_numbers`: (name, protocol) -> every number it resolves to,
     `free_ports` among them: (name, protocol) -> the number that pods which are not in Git declare it at, which no rule names.
     `attributes`: (labels, namespace labels, namespace, service account) -> scope -> key -> value; None: scopes `pod` and `namespace`.
-    `hosts`: node name -> attributes of each node that policies may take a host network pod there for (None: it has none).
+    `base_attributes`: the same on the base, where it is another there. `hosts`: node name -> attributes of each node that policies may take a host network pod there for (None: it has none).
     `ask`: (an end of a question, the node of the other end or '') -> the endpoints it may mean; None: not such an end.
     """
 
@@ -312,6 +313,9 @@ class Vocabulary(NamedTuple):
     assumptions: tuple[Assumption, ...] = ()
     hosts: Callable[[str], tuple[Mapping[str, Mapping[str, str]], ...]] | None = None
     ask: Callable[[str, str], tuple[ExtraEndpoint, ...] | None] | None = None
+    base_attributes: Callable[[Mapping[str, str], Mapping[str, str], str, str], Mapping[str, Mapping[str, str]]] | None = (
+        None
+    )
 
 
 class Lowered(NamedTuple):

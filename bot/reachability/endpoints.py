@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.policies import addresses as address_line
 from bot.policies import intervals
 from bot.policies.intervals import Intervals
-from bot.policies.model import Vocabulary
+from bot.policies.model import PLACEMENT, Vocabulary
 from bot.reachability.slots import Persona, Port, Slot
 from bot.reachability.used import Used
 
@@ -127,6 +127,7 @@ class _Sight:
         self.other_keys = tuple(
             (scope, tuple(keys)) for scope, keys in used.keys.items() if scope not in ("pod", "namespace")
         )
+        self.placed = PLACEMENT in used.keys
         self.port_names = used.ports
         self.pieces = _partition(tuple(used.addresses), vocabulary)
         self.family = family
@@ -143,16 +144,17 @@ class _Sight:
     def namespace(self, labels: Mapping[str, str]) -> tuple[str | None, ...]:
         return tuple([labels.get(key) for key in self.namespace_keys])
 
-    def personas(self, workload: Workload, namespace_labels: Mapping[str, str]) -> tuple[Persona, ...]:
+    def personas(self, workload: Workload, namespace_labels: Mapping[str, str], head: bool) -> tuple[Persona, ...]:
         if workload.host_network and self.vocabulary.hosts is not None:
             hosts = self.vocabulary.hosts(workload.node)
             return tuple(Persona("node", workload.namespace, attributes) for attributes in hosts)
-        return (self._persona(workload, namespace_labels),)
+        return (self._persona(workload, namespace_labels, head),)
 
-    def _persona(self, workload: Workload, namespace_labels: Mapping[str, str]) -> Persona:
+    def _persona(self, workload: Workload, namespace_labels: Mapping[str, str], head: bool) -> Persona:
         known = self._address(workload)
+        placement = {PLACEMENT: {"node": workload.node}} if self.placed and workload.node else {}
         if workload.host_network:
-            return Persona("host", workload.namespace, {}, (), known)
+            return Persona("host", workload.namespace, placement, (), known)
         ports: tuple[Port, ...] = ()
         if self.port_names:
             ports = tuple(
@@ -160,14 +162,20 @@ class _Sight:
                     {(p.name, p.protocol, p.number) for p in workload.ports if (p.name, p.protocol) in self.port_names}
                 )
             )
-        attributes = self.attributes(workload.labels, namespace_labels, workload.namespace, workload.service_account)
+        account = workload.service_account
+        attributes = self.attributes(workload.labels, namespace_labels, workload.namespace, account, head)
+        if placement:
+            attributes = {**attributes, **placement}
         return Persona("pod", workload.namespace, attributes, ports, known)
 
     def attributes(
-        self, labels: Mapping[str, str], namespace_labels: Mapping[str, str], namespace: str, account: str
+        self, labels: Mapping[str, str], namespace_labels: Mapping[str, str], namespace: str, account: str, head: bool
     ) -> Mapping[str, Mapping[str, str]]:
-        if self.vocabulary.attributes is not None:
-            return self.vocabulary.attributes(labels, namespace_labels, namespace, account)
+        found = self.vocabulary.attributes
+        if not head and self.vocabulary.base_attributes is not None:
+            found = self.vocabulary.base_attributes
+        if found is not None:
+            return found(labels, namespace_labels, namespace, account)
         return {"pod": labels, "namespace": namespace_labels}
 
     def _address(self, workload: Workload) -> Intervals | None:
@@ -204,21 +212,22 @@ def _workloads(base: Snapshot, head: Snapshot, sight: _Sight) -> Iterable[_Entry
                 pair = sides[key] = ([], [])
             pair[which].append(workload)
     alike: dict[str, bool] = {}
+    same = sight.vocabulary.base_attributes is None
     for key in sorted(sides):
         before, after = sides[key]
         namespace = key[1]
         if namespace not in alike:
             alike[namespace] = sight.namespace(_labels(base, namespace)) == sight.namespace(_labels(head, namespace))
         entry = _Entry(key, "workload", namespace)
-        if len(before) == 1 and len(after) == 1 and before[0] is after[0] and alike[namespace]:
-            slot = _pod_slot(key, sight.personas(before[0], _labels(head, namespace)))
+        if len(before) == 1 and len(after) == 1 and before[0] is after[0] and alike[namespace] and same:
+            slot = _pod_slot(key, sight.personas(before[0], _labels(head, namespace), True))
             entry.base.append(slot)
             entry.head.append(slot)
         else:
             shared: dict[tuple[object, ...], Slot] = {}
             for own, workloads, snapshot in ((entry.base, before, base), (entry.head, after, head)):
                 for workload in workloads:
-                    personas = sight.personas(workload, _labels(snapshot, namespace))
+                    personas = sight.personas(workload, _labels(snapshot, namespace), own is entry.head)
                     slot = shared.setdefault(sight.signature(personas), _pod_slot(key, personas))
                     if slot not in own:
                         own.append(slot)
@@ -260,7 +269,7 @@ def _hypothetical(
                 namespace_labels = _labels(snapshot, pod.namespace)
             else:
                 namespace_labels = {"kubernetes.io/metadata.name": "anything-else", **dict(pod.namespace_labels)}
-            attributes = sight.attributes(labels, namespace_labels, pod.namespace or window, "default")
+            attributes = sight.attributes(labels, namespace_labels, pod.namespace or window, "default", own is entry.head)
             personas = (Persona("pod", pod.namespace or window, attributes, ports, None),)
             own.append(shared.setdefault(sight.signature(personas), _pod_slot(identity, personas)))
         entries.append(entry)
