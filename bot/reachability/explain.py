@@ -135,6 +135,8 @@ class Walk:
         if isolated and not self._lifted(found, limited[0][1]):
             passing = [reason for reason, l7 in limited if probe.request is None or l7.matches(probe.request)]
             (state.allow if passing else state.deny).extend(passing or [reason for reason, _ in limited])
+        elif found[0][0].action == "pass":
+            state.passed = True
         else:
             (state.allow if found[0][0].action == "allow" else state.deny).extend(
                 sorted((reason for reason, _ in found), key=lambda reason: not reason.sure)
