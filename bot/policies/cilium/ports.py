@@ -93,9 +93,10 @@ def read_icmps(listed: Iterable[Mapping[str, object]]) -> Item:
         for field in fields if isinstance(fields, list) else ():
             six = field.get("family") == "IPv6"
             protocol, known = (ICMPV6, ICMP_V6) if six else (ICMP, ICMP_V4)
-            kind = field.get("type")
-            code = known.get(str(kind))
-            if code is None:
-                code = int(kind)
-            boxes.extend(ports(protocol, code << 8, code << 8 | 0xFF) if code else ports(protocol))
+            kind = str(field.get("type"))
+            code = known[kind] if kind in known else int(kind)
+            if code == 0:
+                boxes.extend(ports(protocol))
+            elif 0 < code < 256:
+                boxes.extend(ports(protocol, code << 8, code << 8 | 0xFF))
     return Item(union(tuple(boxes)) if boxes else NOTHING)

@@ -81,9 +81,7 @@ class _IcmpType:
     def accepts(self, value: object) -> bool:
         if type(value) is int:
             return True
-        return type(value) is str and (
-            value in _ICMP_NAMES or (value.isdigit() and value == str(int(value)) and int(value) < 256)
-        )
+        return type(value) is str and (value in _ICMP_NAMES or value in _ICMP_NUMBERS)
 
     def faults(self, value: object, path: Path) -> Iterator[Fault]:
         if not self.accepts(value):
@@ -223,6 +221,7 @@ ICMP_V6 = {
     "ExtendedEchoRequest": 160, "ExtendedEchoReply": 161,
 }  # fmt: skip
 # The CRD's pattern spells "ExtendedEcho Reply" with a space, and so refuses the name that the agent knows.
+_ICMP_NUMBERS = frozenset(map(str, range(256)))
 _ICMP_NAMES = (ICMP_V4.keys() | ICMP_V6.keys()) - {"ExtendedEchoReply"}
 
 ENTITIES = (
