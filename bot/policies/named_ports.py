@@ -50,15 +50,23 @@ class PortNames:
         if number is None:
             size = sum(last - first + 1 for first, last in self._room)
             at = (int.from_bytes(name.encode("utf-8", "replace"), "big") * 31 + protocol) % 64007 % size
-            for first, last in self._room:
-                if at <= last - first:
-                    number = first + at
+            taken = set(self.free.values())
+            for _ in range(size):
+                number = self._nth(at)
+                if number not in taken:
                     break
-                at -= last - first + 1
+                at = (at + 1) % size
             assert number is not None
             self.free[(name, protocol)] = number
-            self._room = intervals.subtract(self._room, ((number, number),)) or _ALL
         return number
+
+    def _nth(self, at: int) -> int:
+        """The number at this place of the room, counted from its start."""
+        for first, last in self._room:
+            if at <= last - first:
+                return first + at
+            at -= last - first + 1
+        raise IndexError(at)
 
     def all_numbers(self) -> dict[Named, tuple[int, ...]]:
         """Every name with every number, the free ones included."""

@@ -187,11 +187,20 @@ def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
             tuple(world.key(slot, axis, head) for slot in slots)
             for head, slots in ((False, row.base), (True, row.head))
         )
-        at = (keys, universe.inside >> bit & 1)
+        # What a moved row would have with only its move, or only the policies, changed is part of what causes it.
+        crossed = (
+            ()
+            if row.base == row.head
+            else tuple(
+                tuple(world.key(slot, axis, not head) for slot in slots)
+                for head, slots in ((False, row.base), (True, row.head))
+            )
+        )
+        at = (keys, crossed, universe.inside >> bit & 1)
         classes[at] = classes.get(at, 0) | 1 << bit
     ends = universe.destinations if axis == SOURCE else universe.sources
     out: list[Strip] = []
-    for (_, inside), rows in classes.items():
+    for (_, _, inside), rows in classes.items():
         row = universe.rows[(rows & -rows).bit_length() - 1]
         allowed = (ends if inside else ends & universe.inside) & ~done
         for bits, profile in _changed(world, row, axis, allowed):
