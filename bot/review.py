@@ -9,7 +9,7 @@ from bot.policies.model import Assumption, Lowered
 from bot.policies.traffic import Traffic
 from bot.reachability.change import Change, Decision, EndpointFacts, PairChange, Path, PolicyText, Totals
 from bot.sides import load_sides, lower_sides, namespace_sizes, over_budget, unread
-from bot.sides import notes as said
+from bot.sides import notes as notes_of
 from bot.sources import Files, Unread
 from bot.sources.select import SETTINGS_FILES
 
@@ -82,7 +82,8 @@ class Environment(NamedTuple):
     """One cluster's review. `verdict`: pass, allowed, look, blocked or incomplete.
 
     `incomplete` makes it red, `coverage` does not. `sizes`: how many workloads of each namespace are on both sides, if
-    `endpoints` does not hold them all (reports name a set by its namespace where it is complete).
+    `endpoints` does not hold them all (reports name a set by its namespace where it is complete). `notes` are about this
+    change or everything, `remarks` hold before and after it alike.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Environment(NamedTuple):
     assumptions: tuple[tuple[Assumption, int], ...]
     notes: tuple[str, ...]
     sizes: Mapping[str, int] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Review(NamedTuple):
@@ -134,6 +136,7 @@ class Listing(NamedTuple):
     coverage: tuple[Unread, ...]
     assumptions: tuple[tuple[Assumption, int], ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 class Failed(NamedTuple):
@@ -243,6 +246,7 @@ def _environment(scope: Scope, planned: Plan, before: Files, after: Files) -> En
     lowered = lower_sides(base, head, settings)
     found = compare(base, head, lowered, settings.pairs, settings.known_complete)
     incomplete, coverage = unread(before, after, base, head, lowered)
+    told, remarks = notes_of(base, head, lowered)
     incomplete += (*planned.unread, *scope.unread(base, head), *over_budget(found.over_budget))
     return Environment(
         scope.name,
@@ -259,8 +263,9 @@ def _environment(scope: Scope, planned: Plan, before: Files, after: Files) -> En
         incomplete,
         coverage,
         found.assumptions,
-        said(base, head, lowered),
+        told,
         namespace_sizes(base, head),
+        remarks,
     )
 
 
@@ -270,6 +275,7 @@ def listing(place: Place, settings: Settings) -> Listing:
 
     one = _one(place, settings)
     found = open_paths(one.snapshot, one.lowered, complete=one.settings.known_complete)
+    told, remarks = notes_of(None, one.snapshot, one.lowered)
     vocabulary = one.lowered.vocabulary
     return Listing(
         vocabulary.cni,
@@ -279,7 +285,8 @@ def listing(place: Place, settings: Settings) -> Listing:
         one.incomplete,
         (),
         found.assumptions,
-        said(None, one.snapshot, one.lowered),
+        told,
+        remarks,
     )
 
 

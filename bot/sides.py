@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -121,17 +122,30 @@ def over_budget(titles: Sequence[str]) -> tuple[Unread, ...]:
     return tuple(Unread("", None, f"{title}: {reason}", "assume.known-complete") for title in titles)
 
 
-def notes(base: Snapshot | None, head: Snapshot, lowered: Lowered) -> tuple[str, ...]:
-    """What a person should know beside the verdict: duplicates, policies that are evaluated but would be refused somewhere."""
-    out = dict.fromkeys(lowered.notes)
-    for note in head.notes:
-        where = f"{note.file}:{note.lines[0]}: " if note.lines else ""
-        out[f"{where}{note.text}"] = None
-    for problem in lowered.problems_head:
+def notes(base: Snapshot | None, head: Snapshot, lowered: Lowered) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(notes, remarks): what a person should know beside the verdict, and what holds on both sides (or the one there is) alike.
+
+    Duplicates, policies that are evaluated but would be refused somewhere, what a CNI does not enforce.
+    """
+    own = _told(head, lowered.problems_head)
+    other = own if base is None else _told(base, lowered.problems_base)
+    known = set(other.values())
+    alike = {where: text for where, text in own.items() if text in known}
+    new = dict.fromkeys((*lowered.notes, *(where for where in own if where not in alike)))
+    return tuple(new), tuple(alike)
+
+
+def _told(snapshot: Snapshot, problems: tuple[Problem, ...]) -> dict[str, str]:
+    """The texts of one side with their places, and the same without any line."""
+    places = [(note.file, note.lines, note.text) for note in snapshot.notes]
+    for problem in problems:
         if not problem.refused:
-            file, lines = head.location(problem.object, problem.path)
-            out[f"{file}:{lines[0]}: {problem.object.kind} {problem.object.name}: {problem.reason}"] = None
-    return tuple(out)
+            file, lines = snapshot.location(problem.object, problem.path)
+            places.append((file, lines, f"{problem.object.kind} {problem.object.name}: {problem.reason}"))
+    return {
+        f"{file}:{lines[0]}: {text}" if lines else text: re.sub(r":\d+", "", f"{file} {text}")
+        for file, lines, text in places
+    }
 
 
 def namespace_sizes(base: Snapshot, head: Snapshot) -> dict[str, int]:

@@ -9,6 +9,7 @@ from bot.policies.traffic import PROTOCOL_NAMES
 from bot.reachability.change import Decision
 from bot.reachability.endpoints import Row
 from bot.reachability.explain import CLOSED, OPEN, POSSIBLE, Probe, Reason, Step, Walk, verdict
+from bot.reachability.exposures import CHECKPOINT as EXPOSURE
 from bot.reachability.facts import Names
 from bot.reachability.slots import Slot
 from bot.reachability.world import World
@@ -51,7 +52,9 @@ class Judge:
             return ABSENT, (Decision("", ABSENT, f"{self.names.id_of(gone)} is not there"),)
         snapshot = self.world.snapshots[head]
         ends = (self.names.id_of(source), self.names.id_of(destination))
-        return best[1], tuple(_decision(step, snapshot, ends) for step in best[2])
+        # Whether an Ingress leads somewhere is no question where the source is none.
+        told = [step for step in best[2] if step.checkpoint is not EXPOSURE or source.kind == "exposure"]
+        return best[1], tuple(_decision(step, snapshot, ends) for step in told)
 
 
 def _decision(step: Step, snapshot: Snapshot, ends: tuple[str, str]) -> Decision:
@@ -75,10 +78,12 @@ def _words(reason: Reason, step: Step, subject: str) -> tuple[str, Origin | None
         verb = {"allow": "allowed by", "deny": "denied by"}[reason.action]
         return f"{verb} {reason.policy.title}{_rule_number(reason)}", reason.rule.origin
     if reason.isolated_by:
-        policy, origin = reason.isolated_by[0]
-        more = f" (and {len(reason.isolated_by) - 1} more)" if len(reason.isolated_by) > 1 else ""
+        # The one with the fewest rules isolates for its own sake: a default deny.
+        policy, origin = min(reason.isolated_by, key=lambda one: sum(len(part.rules) for part in one[0].sections))
+        others = len(reason.isolated_by) - 1
         verb = "denied" if reason.action == "deny" else "allowed"
-        return f"{verb}: {policy.title}{more} selects {subject} and no rule allows this", origin
+        select = f" and {others} more select" if others else " selects"
+        return f"{verb}: {policy.title}{select} {subject} and no rule allows this", origin
     return f"allowed: no policy decides {step.checkpoint.name} of {subject}", None
 
 

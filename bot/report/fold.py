@@ -25,9 +25,9 @@ def folded(review: Review) -> Review:
 def rows(changes: Sequence[Change], names: Names, fail_on: Sequence[str]) -> list[Change]:
     """Blocked rows first, else in the order given.
 
-    A row that the review itself found alike to another one goes with that one. So does a row of pods that are not in Git alone: it is added (its number of paths) to the first row with known workloads that has
-    the same change, traffic and causes, unless it blocks and that one does not, or it speaks of any pod at all and that
-    one does not.
+    A row that the review itself found alike to another one is added to that one (its number of paths). So is a row of pods
+    that are not in Git alone, to the first row with known workloads that has the same change, traffic and causes. Neither
+    happens where it blocks and that one does not, or it speaks of any pod at all and that one does not.
     """
     ordered = sorted(changes, key=lambda row: not blocks(row, fail_on))
     known: dict[tuple[object, ...], int] = {}

@@ -98,11 +98,13 @@ def _environment(value: Environment, whole: Review) -> Document:
         "workloads": value.workloads,
         "policies": value.policies,
         "endpoints": endpoints(value.endpoints),
-        "changes": [_change(change, ports, sides.explain(whole, change.witness, value.name)) for change in value.changes],
+        "changes": [
+            _change(change, ports, sides.explain(whole, change.witness, value.name)) for change in value.changes
+        ],
     }
     if value.pairs is not None:
         out["pairs"] = [_pair(pair, ports) for pair in value.pairs]
-    return out | _reservations(value.incomplete, value.coverage, value.assumptions, value.notes)
+    return out | _reservations(value.incomplete, value.coverage, value.assumptions, (*value.notes, *value.remarks))
 
 
 def _reservations(
@@ -241,7 +243,7 @@ def listing(value: Listing) -> Document:
     ports = Ports(value.universe)
     out: Document = {"schema": "netreach/list/v1", "cni": value.cni, "endpoints": endpoints(value.endpoints)}
     out["paths"] = [row for path in value.paths for row in _paths(path, ports)]
-    return out | _reservations(value.incomplete, value.coverage, value.assumptions, value.notes)
+    return out | _reservations(value.incomplete, value.coverage, value.assumptions, (*value.notes, *value.remarks))
 
 
 def _paths(value: Path, ports: Ports) -> Iterable[Document]:

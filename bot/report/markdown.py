@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BUDGET = 60_000
 MOST_ROWS = 20
+NOTES = 5
 FEWEST_EDGES = 3
 MOST_EDGES = 25
 ICONS = {"pass": "✅", "allowed": "✅", "look": "⚠️", "blocked": "❌", "incomplete": "🟠"}
@@ -93,12 +94,18 @@ def review(value: Review, link: str | None = None, budget: int = BUDGET) -> str:
 def _page(page: Page) -> str:
     value = page.review
     blocks_of_text = [f"### {ICONS[value.verdict]} netreach: {_headline(value)}"]
-    blocks_of_text += [f"**Note:** {prose(note)}" for note in value.notes[: page.level.items]]
+    blocks_of_text += _notes(value.notes, page)
     blocks_of_text.append(_counts(value))
     for environment in value.environments:
         blocks_of_text += _environment(environment, page)
     blocks_of_text.append(_footer(value))
     return "\n\n".join(block for block in blocks_of_text if block) + "\n"
+
+
+def _notes(notes: Sequence[str], page: Page) -> list[str]:
+    most = min(page.level.items, NOTES)
+    shown = [f"**Note:** {prose(note, page.level.length)}" for note in notes[:most]]
+    return [*shown, f"and {number(len(notes) - most, 'more note')}."] if len(notes) > most else shown
 
 
 def _headline(value: Review) -> str:
@@ -112,10 +119,17 @@ def _headline(value: Review) -> str:
     rows = _all(value)
     if not rows:
         return words
-    change, environment = next((row for row in rows if blocks(row[0], value.fail_on)), rows[0])
+    change, environment = min(rows, key=lambda row: _hurt(row[0], value))
     where = f" in {code(environment.name, 60)}" if len(value.environments) > 1 else ""
     parts = headline(change, Names(environment.endpoints, environment.sizes), environment.universe)
-    return f"{words}. {' '.join(_part(part, 80, icon=False) for part in parts)}{where}"
+    sentence = " ".join(_part(part, 80, icon=False) for part in parts)
+    return f"{words}. {sentence[0].upper()}{sentence[1:]}{where}"
+
+
+def _hurt(change: Change, value: Review) -> tuple[bool, bool, bool]:
+    """What is worth a headline first: what blocks, what opens, what is about pods that are there. Else the order of the rows."""
+    gains = change.change in ("opened", "widened")
+    return not blocks(change, value.fail_on), bool(change.endpoint) or not gains, change.hypothetical == change.paths
 
 
 def _all(value: Review) -> list[tuple[Change, Environment]]:
@@ -173,7 +187,7 @@ def _environment(value: Environment, page: Page) -> list[str]:
         if len(page.review.environments) > 1
         else []
     )
-    out += [f"**Note:** {prose(note)}" for note in value.notes[: page.level.items]]
+    out += _notes(value.notes, page)
     if value.incomplete:
         out.append(_incomplete(value.incomplete, page))
     rows = list(value.changes)
@@ -217,9 +231,9 @@ _VERDICT_WORDS = {
 
 def _part(part: Part, length: int, icon: bool = True) -> str:
     if part.kind == "internet":
-        return f"🌐 {part.text}" if icon else f"the {part.text}"
+        return f"🌐 {part.text}"
     text = code(part.text, length) if part.kind == "code" else prose(part.text, length)
-    return f"{part.lead}{text} ({part.size:,})" if part.size and icon else part.lead + text
+    return f"{part.lead}{text} ({part.size:,}){part.tail}" if part.size and icon else part.lead + text + part.tail
 
 
 def _set(ids: Iterable[str], names: Names, level: Level, everything: bool = False) -> str:
@@ -409,7 +423,7 @@ def _incomplete(rows: Sequence[Unread], page: Page) -> str:
 
 
 def _coverage(value: Environment, page: Page) -> str:
-    if not value.coverage and not value.assumptions and not value.changes:
+    if not any((value.coverage, value.assumptions, value.changes, value.remarks)):
         return ""
     length, most = page.level.length, page.level.items
     unread = [
@@ -420,7 +434,8 @@ def _coverage(value: Environment, page: Page) -> str:
         for row, paths in value.assumptions
     ]
     lines = [f"CNI: {code(value.cni)}.", ""]
-    for title, rows in (("Not read on either side", unread), ("Assumed", assumed)):
+    remarks = [prose(row, length) for row in value.remarks]
+    for title, rows in (("Not read on either side", unread), ("Assumed", assumed), ("Noted", remarks)):
         lines += [f"- {title}: {row}" for row in rows[:most]]
         if len(rows) > most:
             lines.append(f"- {title}: {len(rows) - most:,} more")

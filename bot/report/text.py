@@ -6,7 +6,7 @@ A line is a list of (style, text) spans: `plain` joins them, `terminal.py` colou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bot import __version__
@@ -35,6 +35,7 @@ STYLES = {
 ALLOWED = {"open": "allowed", "possible": "possibly allowed", "closed": "denied", "absent": "not there"}
 SNIPPET = 3
 ROWS = 40
+NOTES = 5
 
 
 def plain(lines: Iterable[Line]) -> str:
@@ -64,7 +65,7 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
     lines: list[Line] = []
     if len(whole.environments) > 1:
         lines += [[], [("title", f"environment {clean(value.name)}: {value.verdict}")]]
-    lines += [[("warning", "note: "), ("", clean(note))] for note in value.notes]
+    lines += _notes(value.notes, verbose)
     names = Names(value.endpoints, value.sizes)
     texts = {
         (row.title, side): item
@@ -99,6 +100,7 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
         lines.append(
             [("dim", f" {number(len(value.coverage), 'place')} not read on either side (--verbose names them)")]
         )
+    lines += _remarks(value.remarks, verbose, "before and after alike")
     lines += _assumptions(value.assumptions, verbose)
     return lines
 
@@ -246,6 +248,19 @@ def _assumptions(rows: Iterable[tuple[Assumption, int]], verbose: bool) -> list[
     return [[("dim", f" {number(len(known), 'assumption')} (--verbose names them)")]]
 
 
+def _notes(notes: Sequence[str], verbose: bool) -> list[Line]:
+    shown = notes if verbose else notes[:NOTES]
+    lines: list[Line] = [[("warning", "note: "), ("", clean(note))] for note in shown]
+    more = len(notes) - len(shown)
+    return [*lines, [("dim", f"and {number(more, 'more note')} (--verbose has all)")]] if more else lines
+
+
+def _remarks(remarks: Sequence[str], verbose: bool, where: str) -> list[Line]:
+    if verbose:
+        return _notes(remarks, verbose)
+    return [[("dim", f" {number(len(remarks), 'note')} {where} (--verbose has all)")]] if remarks else []
+
+
 def _verdict(value: Review) -> Line:
     code = exit_code(value.verdict, on_incomplete=value.on_incomplete)
     rows = [row for environment in value.environments for row in environment.changes]
@@ -269,7 +284,7 @@ def listing(value: Listing, verbose: bool = False) -> list[Line]:
         for path in value.paths
     ]
     widths = [max([len(row[column]) for row in rows], default=0) for column in (0, 1)]
-    lines: list[Line] = [[("warning", "note: "), ("", clean(note))] for note in value.notes]
+    lines = _notes(value.notes, verbose)
     lines += [
         [("", f"{row[0]:<{widths[0]}}"), ("dim", " -> "), ("", f"{row[1]:<{widths[1]}}  "), ("place", row[2])]
         for row in rows
@@ -278,7 +293,7 @@ def listing(value: Listing, verbose: bool = False) -> list[Line]:
     if verbose:
         lines += _unread(value.coverage, "not read")
     lines.append([("title", f"{number(len(rows), 'open path')}"), ("dim", f" ({value.cni})")])
-    return lines + _assumptions(value.assumptions, verbose)
+    return lines + _remarks(value.remarks, verbose, "on these manifests") + _assumptions(value.assumptions, verbose)
 
 
 def explanation(value: Explanation) -> list[Line]:

@@ -17,17 +17,21 @@ PIECES = 8
 class Part(NamedTuple):
     """One part of a set's name. `kind`: `code` (an identifier), `words`, or `internet`.
 
-    `lead` stands before the text (`5 of 24 in `); `size`: how many workloads, 0 where that is not said.
+    `lead` stands before the text (`5 of 24 in `), `tail` after it; `size`: how many workloads, 0 where that is not said;
+    `known`: workloads that are in Git.
     """
 
     kind: str
     text: str
     size: int = 0
     lead: str = ""
+    tail: str = ""
+    known: bool = False
 
     def plain(self) -> str:
         """The part without markup."""
-        return f"{self.lead}{self.text} ({self.size:,})" if self.size else self.lead + self.text
+        size = f" ({self.size:,})" if self.size else ""
+        return f"{self.lead}{self.text}{size}{self.tail}"
 
 
 class Names:
@@ -72,7 +76,7 @@ class Names:
             ("other", "others"),
         ):
             out += _some(kinds.get(kind, []), plural)
-        out += self._workloads(kinds.get("workload", []))
+        out += [part._replace(known=True) for part in self._workloads(kinds.get("workload", []))]
         hypothetical = kinds.get("hypothetical", [])
         if any(map(anyone, hypothetical)):
             out.append(Part("words", "any other pod"))
@@ -142,11 +146,6 @@ def plain_set(parts: list[Part], limit: int = 6) -> str:
     if len(parts) > limit:
         shown.append(f"{len(parts) - limit} more")
     return ", ".join(shown)
-
-
-def brief(parts: list[Part], limit: int = 2) -> list[Part]:
-    """At most `limit` parts, for a headline."""
-    return parts if len(parts) <= limit else [*parts[: limit - 1], Part("words", f"{len(parts) - limit + 1} more")]
 
 
 @lru_cache(maxsize=4096)
@@ -242,16 +241,19 @@ def number(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-OUTSIDE = ("internet", "exposure", "addresses", "entity", "fqdn")
-
-
 def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
-    """What a row does, as a sentence: `payments/* becomes reachable from the internet`."""
-    sources, destinations = (brief(names.parts(_known(ids, names))) for ids in (change.sources, change.destinations))
-    if change.change in ("opened", "widened") and any(is_internet(name) for name in change.sources):
+    """What a row does, as a sentence: `payments/* becomes reachable from the internet`.
+
+    Workloads that are known come first, then the internet (before the second workload, where a path to it opens).
+    """
+    gains = change.change in ("opened", "widened")
+    to = names.parts(_known(change.destinations, names))
+    others_first = sorted(names.parts(_known(change.sources, names)), key=lambda part: part in to)
+    sources, destinations = _brief(others_first, gains), _brief(to, gains)
+    if gains and any(is_internet(name) for name in change.sources):
         more = "on more ports " if change.change == "widened" else ""
         verb = "becomes" if len(destinations) == 1 else "become"
-        return [*_listed(destinations), Part("words", f"{verb} reachable {more}from the internet")]
+        return [*destinations, Part("words", f"{verb} reachable {more}from the internet")]
     ports = change_ports(change, universe)
     verbs = {
         "opened": "can now reach",
@@ -260,11 +262,7 @@ def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
         "narrowed": "can reach fewer ports of",
     }
     tail = [Part("words", f"on {ports}")] if ports != "all" and change.change in ("opened", "closed") else []
-    sources, destinations = (
-        [Part("words", f"the {part.text}") if part.kind == "internet" else part for part in parts]
-        for parts in (sources, destinations)
-    )
-    return [*_listed(sources), Part("words", verbs[change.change]), *_listed(destinations), *tail]
+    return [*sources, Part("words", verbs[change.change]), *destinations, *tail]
 
 
 def _known(ids: Iterable[str], names: Names) -> list[str]:
@@ -273,9 +271,17 @@ def _known(ids: Iterable[str], names: Names) -> list[str]:
     return [name for name in members if names.facts(name).kind != "hypothetical"] or members
 
 
-def _listed(parts: list[Part]) -> list[Part]:
-    """`a`, `a and b`: a conjunction between the last two."""
-    return parts if len(parts) < 2 else [*parts[:-1], Part("words", "and"), parts[-1]]
+def _brief(parts: list[Part], gains: bool) -> list[Part]:
+    """`a`, `a and b`, `a, b and c`, `a, b and 2 more`."""
+    known = [part for part in parts if part.known]
+    internet = [part._replace(kind="words", text=f"the {part.text}") for part in parts if part.kind == "internet"]
+    others = [part for part in parts if not part.known and part.kind != "internet"]
+    ordered = [*known[:1], *internet, *known[1:], *others] if gains else [*known, *internet, *others]
+    if len(ordered) > 3:
+        ordered = [*ordered[:2], Part("words", f"{len(ordered) - 2} more")]
+    if len(ordered) < 2:
+        return ordered
+    return [*(part._replace(tail=",") for part in ordered[:-2]), ordered[-2], Part("words", "and"), ordered[-1]]
 
 
 def cause_name(cause: Cause) -> tuple[str, str]:
