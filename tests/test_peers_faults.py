@@ -85,7 +85,7 @@ def ports(document: dict[str, Any], source: str, destination: str) -> Any:
 def changed(document: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of the one environment."""
     (environment,) = document["environments"]
-    return environment["changes"]  # type: ignore[no-any-return]
+    return environment["changes"]
 
 
 def tcp(first: int, last: int | None = None) -> list[dict[str, Any]]:

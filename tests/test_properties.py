@@ -103,7 +103,7 @@ def test_rows_expand_to_the_changed_pairs(change: tuple[World, World], pod_cidrs
 @given(changes(exposed=True), POD_CIDRS)
 def test_the_reverse_change_is_the_mirror(change: tuple[World, World], pod_cidrs: tuple[str, ...]) -> None:
     forth = compared(sides(*change, pod_cidrs))
-    back = compared(sides(*reversed(change), pod_cidrs))
+    back = compared(sides(change[1], change[0], pod_cidrs))
     mirrored = {
         cell: (after, before, after_possible, before_possible, _mirrored(endpoint))
         for cell, (before, after, before_possible, after_possible, endpoint) in _pairs(back).items()
@@ -186,7 +186,7 @@ def _unchanged(
             if pair is None or all(isinstance(end, str) for end in pair):
                 verdicts.append([Verdict.CLOSED] * len(PROTOCOLS) * len(ports))
             else:
-                verdicts.append([v for *_, v in _questions(cluster, *pair, ports, pod_cidrs)])
+                verdicts.append([v for *_, v in _questions(cluster, pair[0], pair[1], ports, pod_cidrs)])
         assert verdicts[0] == verdicts[1], f"{source} -> {destination} changed, and no row says so"
 
 

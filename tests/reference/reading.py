@@ -45,27 +45,21 @@ def verdict(question: Question) -> Verdict:
 
 def egress(question: Question) -> Verdict:
     """What the policies of the source say; only pods have policies."""
-    if not _has_policies(question.source):
-        return Verdict.OPEN
     return _side(question, "egress", question.source, question.destination)
 
 
 def ingress(question: Question) -> Verdict:
     """What the policies of the destination say."""
-    if not _has_policies(question.destination):
-        return Verdict.OPEN
     return _side(question, "ingress", question.destination, question.source)
-
-
-def _has_policies(end: End) -> bool:
-    return isinstance(end, Pod) and not end.host_network
 
 
 # --- The order: admin tier, NetworkPolicy, baseline tier, allow ---
 
 
-def _side(question: Question, direction: str, subject: Pod, peer: End) -> Verdict:
+def _side(question: Question, direction: str, subject: End, peer: End) -> Verdict:
     """Walks the tiers with every outcome that is still possible; one outcome in the end is sure."""
+    if not isinstance(subject, Pod) or subject.host_network:
+        return Verdict.OPEN
     cluster = question.cluster
     outcomes: set[str] = set()
     for tier in ("admin", "network", "baseline"):
