@@ -47,7 +47,8 @@ class _Text:
 
     def faults(self, value: object, path: Path) -> Iterator[Fault]:
         if type(value) is not str:
-            yield Fault(path, f"must be text, and is {kind_of(value)}")
+            hint = ": quote it" if isinstance(value, (int, float)) else ""
+            yield Fault(path, f"must be text, and is {kind_of(value)}{hint}")
         elif not self.accepts(value):
             expected = f"one of {', '.join(sorted(self._choices))}" if self._choices else self._form
             yield Fault(path, f"{value[:80]!r} is not {expected}")
@@ -122,6 +123,17 @@ class _Labels:
                 yield Fault((*path, key), f"a label value must be text, and is {kind_of(text)}")
             elif not _is_label_value(text):
                 yield Fault((*path, key), f"{text[:80]!r} is no label value")
+
+
+class _Removed:
+    """A field that older versions have, and that must be an empty list."""
+
+    def accepts(self, value: object) -> bool:
+        return value == []
+
+    def faults(self, value: object, path: Path) -> Iterator[Fault]:
+        if value != []:
+            yield Fault(path, "was removed in Cilium 1.20 and must be empty")
 
 
 class _Items:
@@ -202,7 +214,7 @@ class _Map:
             yield Fault(path, f"at least one of {', '.join(self._any_of)} must be given")
 
 
-_Schema = _Text | _Flag | _Number | _IcmpType | _Cidr | _Labels | _Items | _Map
+_Schema = _Text | _Flag | _Number | _IcmpType | _Cidr | _Labels | _Removed | _Items | _Map
 
 ICMP_V4 = {
     "EchoReply": 0, "DestinationUnreachable": 3, "Redirect": 5, "Echo": 8, "EchoRequest": 8, "RouterAdvertisement": 9,
@@ -374,7 +386,7 @@ def _peers(word: str) -> dict[str, _Schema]:
         f"{word}CIDRSet": _CIDR_SET,
         f"{word}Nodes": _Items(_SELECTOR),
         f"{word}Groups": _GROUPS,
-        f"{word}Requires": _Items(_ANY_TEXT, most=0),
+        f"{word}Requires": _Removed(),
         "icmps": _ICMPS,
     }
 
