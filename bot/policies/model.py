@@ -278,7 +278,7 @@ class ExtraEndpoint(NamedTuple):
     """An endpoint that policies speak of and no workload is: an entity, a DNS name, a node.
 
     `attributes` = scope -> key -> value; `addresses` = its known ones on the address line (none: no address set matches it;
-    None: one that nobody knows). `base` and `head`: which snapshots have it.
+    None: one that nobody knows). `base` and `head`: which snapshots have it (one that differs has two values of one id).
     """
 
     kind: str

@@ -247,7 +247,9 @@ def _hypothetical(
     pods: Sequence[Hypothetical], base: Snapshot, head: Snapshot, sight: _Sight, used: Used
 ) -> list[_Entry]:
     numbers = sight.vocabulary.free_ports
-    ports = tuple(sorted((name, protocol, numbers[at]) for at in used.ports if at in numbers for name, protocol in (at,)))
+    ports = tuple(
+        sorted((name, protocol, numbers[at]) for at in used.ports if at in numbers for name, protocol in (at,))
+    )
     entries = []
     absent = {id(snapshot): _declared_on_other_side(base, head, snapshot) for snapshot in (base, head)}
     for pod in pods:
@@ -269,7 +271,9 @@ def _hypothetical(
                 namespace_labels = _labels(snapshot, pod.namespace)
             else:
                 namespace_labels = {"kubernetes.io/metadata.name": "anything-else", **dict(pod.namespace_labels)}
-            attributes = sight.attributes(labels, namespace_labels, pod.namespace or window, "default", own is entry.head)
+            attributes = sight.attributes(
+                labels, namespace_labels, pod.namespace or window, "default", own is entry.head
+            )
             personas = (Persona("pod", pod.namespace or window, attributes, ports, None),)
             own.append(shared.setdefault(sight.signature(personas), _pod_slot(identity, personas)))
         entries.append(entry)
@@ -321,18 +325,17 @@ def _addresses(sight: _Sight) -> list[_Entry]:
 
 
 def _extra(vocabulary: Vocabulary) -> list[_Entry]:
-    entries = []
+    entries: dict[Identity, _Entry] = {}
     for extra in vocabulary.extra:
         identity: Identity = (extra.kind, extra.id)
         kind = {"entity": "entity", "fqdn": "fqdn", "node": "node"}.get(extra.kind, extra.kind)
         slot = Slot(identity, kind, "", (Persona(kind, "", extra.attributes, (), extra.addresses),))
-        entry = _Entry(identity, extra.kind, "")
+        entry = entries.setdefault(identity, _Entry(identity, extra.kind, ""))
         if extra.base:
             entry.base.append(slot)
         if extra.head:
             entry.head.append(slot)
-        entries.append(entry)
-    return entries
+    return list(entries.values())
 
 
 def _exposures(exposures: Sequence[ExposedRow]) -> list[_Entry]:

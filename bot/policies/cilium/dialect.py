@@ -114,9 +114,9 @@ class Cilium:
 
     def vocabulary(self, plain: Vocabulary, apiserver_outside: bool = False) -> Vocabulary:
         """The vocabulary of Kubernetes, with what Cilium sees besides."""
-        nodes = {node.name: node for side in self._sides for node in read_nodes(side)}
         peers, policies = self.policies.peers, self.policies
-        outsiders = Outsiders([nodes[name] for name in sorted(nodes)], policies.nodes, peers.names, apiserver_outside)
+        nodes = read_nodes(self._sides[0]), read_nodes(self._sides[1])
+        outsiders = Outsiders(nodes, policies.nodes, peers.names, apiserver_outside)
         unsure = [*policies.unsure, *((GROUPS,) if peers.asks_groups else ())]
         if any(workload.host_network for side in self._sides for workload in side.workloads):
             unsure.append(NODES)

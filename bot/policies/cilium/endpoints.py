@@ -28,28 +28,37 @@ class Outsiders:
     """The extra endpoints of one run. `names`: what toFQDNs say; `subjects`: what nodeSelectors select."""
 
     def __init__(
-        self, nodes: Sequence[Node], subjects: Iterable[Expr], names: Iterable[DnsRule], apiserver_outside: bool
+        self,
+        nodes: tuple[Sequence[Node], Sequence[Node]],
+        subjects: Iterable[Expr],
+        names: Iterable[DnsRule],
+        apiserver_outside: bool,
     ) -> None:
         self._names = sorted(names)
         self._apiserver_outside = apiserver_outside
         chosen = list(subjects)
-        self._nodes = {node.name: node for node in nodes}
-        self._shown = [*nodes, *_representatives(chosen, nodes)] if chosen else []
-        self._by_address = {first: node.name for node in nodes for first, last in node.addresses if first == last}
+        every = [*nodes[0], *nodes[1]]
+        self._nodes = {node.name: node for node in every}
+        self._shown: list[tuple[Node, bool, bool]] = []
+        if chosen:
+            distinct = [*nodes[0], *(node for node in nodes[1] if node not in nodes[0])]
+            self._shown = [(node, node in nodes[0], node in nodes[1]) for node in distinct]
+            self._shown += [(node, True, True) for node in _representatives(chosen, every)]
+        self._by_address = {first: node.name for node in every for first, last in node.addresses if first == last}
 
     def all(self) -> tuple[ExtraEndpoint, ...]:
         """Those that every report shows."""
         out = [_entity(name, {name: ""}) for name in _ENTITIES]
         out.append(self._apiserver())
-        for node in self._shown:
-            out.extend(_both(node))
+        for node, base, head in self._shown:
+            out.extend(extra._replace(base=base, head=head) for extra in _both(node))
         out.extend(self._pieces())
         return tuple(sorted(out, key=lambda extra: extra.id))
 
     def hosts(self, node: str) -> tuple[Mapping[str, Mapping[str, str]], ...]:
         """What policies may take a pod on the host network for: its node, seen from there and from elsewhere."""
         known = self._nodes.get(node)
-        labels = [known.labels] if known is not None else [shown.labels for shown in self._shown] or [{}]
+        labels = [known.labels] if known is not None else [shown.labels for shown, _, _ in self._shown] or [{}]
         return tuple(extra.attributes for own in labels for extra in _both(Node("", own, ())))
 
     def ask(self, text: str, other_node: str) -> tuple[ExtraEndpoint, ...] | None:
