@@ -28,7 +28,7 @@ _FAMILIES = {
     ("FQDNNetworkPolicy", "networking.gke.io"): "GKE",
 }
 _CALICO = ("projectcalico.org", "crd.projectcalico.org")
-_CALICO_POLICIES = ("NetworkPolicy", "GlobalNetworkPolicy")
+_CALICO_POLICIES = ("NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy")
 _POLICY_KINDS = sorted({*_CALICO_POLICIES, *(kind for kind, _ in _FAMILIES)})
 # Controllers by the name of what runs them.
 _CONTROLLERS = {
@@ -68,8 +68,7 @@ _IMAGES = {"calico": "calico/node", "cilium": "cilium/cilium", "antrea": "antrea
 _OFF = {"aws-vpc-cni": "--enable-network-policy=false", "kube-router": "--run-firewall=false"}
 _TAG = r":v?(\d{1,4})\.(\d{1,4})\b"
 _INSTALLERS = ("Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application")
-_OWN_WAYS = ("calico",)
-_ANALYSED = frozenset({"Cilium"})
+_ANALYSED = frozenset({"Calico", "Cilium"})
 _OF_VENDOR = {
     "Cilium": "cilium",
     "Calico": "calico",
@@ -125,8 +124,6 @@ class Choice(NamedTuple):
         if not self.enforced:
             return (f"Everything is open: {self.profile.title} ({self.how}) enforces no network policies.",)
         out = []
-        if self.profile.name in _OWN_WAYS:
-            out.append(f"{self.profile.title} ({self.how}): policies are read as Kubernetes defines them, its own ways not yet.")
         for family in families:
             cell = self.profile.apis.get(family)
             condition = cell.condition(self.version) if cell is not None and cell.at(self.version) else ""

@@ -19,6 +19,7 @@ from bot.policies.terms import UNIVERSE, Terms
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object, Snapshot
+    from bot.policies.calico.dialect import Calico
     from bot.policies.cilium.dialect import Cilium
 
 _TIERS = (
@@ -82,6 +83,8 @@ def _lower_sides(
     )
     if lowering.cilium is not None:
         vocabulary = lowering.cilium.vocabulary(vocabulary, apiserver == "external")
+    if lowering.calico is not None:
+        vocabulary = lowering.calico.vocabulary(vocabulary)
     (base_chain, base_problems), (head_chain, head_problems) = sides
     notes = chosen.notes(profiles.families(base, head))
     if lowering.cilium is not None:
@@ -98,7 +101,14 @@ def _lower_both(
         from bot.policies.cilium.dialect import Cilium
 
         lowering.cilium = Cilium(terms, base, head)
-    return terms, lowering, [lowering.side(base, read_nodes(base)), lowering.side(head, read_nodes(head))]
+    if chosen.enforces("Calico"):
+        from bot.policies.calico.dialect import Calico
+
+        lowering.calico = Calico(terms, base, head)
+    sides = [lowering.side(base, read_nodes(base)), lowering.side(head, read_nodes(head))]
+    if lowering.calico is not None:
+        sides = lowering.calico.joined(sides)
+    return terms, lowering, sides
 
 
 class _Lowering:
@@ -107,6 +117,7 @@ class _Lowering:
     def __init__(self, terms: Terms, chosen: profiles.Choice) -> None:
         self._chosen = chosen
         self.cilium: Cilium | None = None
+        self.calico: Calico | None = None
         self._networks = NetworkPolicies(terms)
         self._admin = AdminPolicies(terms)
         self._outcomes: dict[int, _Outcome] = {}
@@ -121,7 +132,8 @@ class _Lowering:
         if nodes != self._admin.nodes:
             self._admin.nodes = nodes
             self._by_side.clear()
-        if self.cilium is not None and self.cilium.enter(snapshot):
+        dialect = self.cilium or self.calico
+        if dialect is not None and dialect.enter(snapshot):
             self._by_side.clear()
         for key, obj in snapshot.objects.items():
             kind = (obj.kind, obj.api_version)
@@ -151,7 +163,8 @@ class _Lowering:
         if ignored is not None:
             return ignored
         plain = self._networks.lower if family == "NetworkPolicy" else self._admin.lower
-        return plain if self.cilium is None else self.cilium.handler(family, plain)
+        dialect = self.cilium or self.calico
+        return plain if dialect is None else dialect.handler(family, plain)
 
     def _lower(self, obj: Object, key: Key, handler: _Lower | str) -> _Outcome:
         if isinstance(handler, str):
@@ -161,7 +174,8 @@ class _Lowering:
             flaws: list[Flaw] = []
             policy = handler(obj, key, flaws)
             outcome = (policy, tuple([Problem(obj, f.path, f.reason, f.refused) for f in flaws]) if flaws else ())
-        if self._admin.looked_at_nodes or (self.cilium is not None and self.cilium.looked_around()):
+        dialect = self.cilium or self.calico
+        if self._admin.looked_at_nodes or (dialect is not None and dialect.looked_around()):
             self._admin.looked_at_nodes = False
             self._by_side[id(obj)] = outcome
         else:

@@ -1,0 +1,122 @@
+"""Both Snapshots of a Calico cluster in; how its policies are lowered, the chains they stand in and the Vocabulary out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bot.policies.calico import surroundings, validation
+from bot.policies.calico.chain import Chains
+from bot.policies.calico.drafts import Draft, Drafts, Key
+from bot.policies.calico.entities import Entities
+from bot.policies.calico.hosts import UNPLACED, Hosts, extra_endpoints
+from bot.policies.calico.labels import Labels, attributes
+from bot.policies.calico.networks import Networks
+from bot.policies.calico.ports import UNIVERSE
+from bot.policies.calico.rules import Emitter
+from bot.policies.calico.surroundings import Account, Surroundings
+from bot.policies.model import Assumption, Chain, Policy, Problem, Vocabulary
+from bot.policies.selectors import Flaw
+from bot.policies.terms import Terms
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Object, Snapshot
+
+Lower = Callable[["Object", Key, "list[Flaw]"], "Policy | None"]
+_NOTHING: Mapping[str, str] = {}
+
+
+class Calico:
+    """Calico's reading of one run."""
+
+    def __init__(self, terms: Terms, base: Snapshot, head: Snapshot) -> None:
+        self._sides = (base, head)
+        self._around = [surroundings.read(base)]
+        self._around.append(self._around[0] if head is base else surroundings.read(head))
+        self._labels = Labels(terms.selectors)
+        self._entities = Entities(terms, self._labels, self._around[0])
+        self._drafts = Drafts(self._entities)
+        self._networks = Networks(terms, self._entities)
+        self._emitter = Emitter(terms)
+        self._read: dict[int, tuple[Policy, Draft]] = {}
+
+    def enter(self, side: Snapshot) -> bool:
+        """Resolve through this side from now on; whether that differs from before."""
+        around = self._around[0] if side is self._sides[0] else self._around[1]
+        before = self._entities.around
+        self._entities.enter(around)
+        return around != before
+
+    def looked_around(self) -> bool:
+        """Whether the policy read last was resolved through sets, host endpoints or Services."""
+        found, self._entities.looked_around = self._entities.looked_around, False
+        return found
+
+    def handler(self, family: str, plain: Lower) -> Lower:
+        """What reads policies of a family, given what lowers them as Kubernetes defines them."""
+
+        def lower(obj: Object, key: Key, flaws: list[Flaw]) -> Policy | None:
+            draft: Draft | None
+            if family == "Calico":
+                draft = self._drafts.read(obj, key, flaws)
+            else:
+                policy = plain(obj, key, flaws)
+                reread = self._networks.network_policy if family == "NetworkPolicy" else self._networks.admin_policy
+                draft = None if policy is None else reread(policy)
+            if draft is None:
+                return None
+            token = Policy(draft.key, draft.title, draft.object, (), draft.staged)
+            self._read[id(token)] = (token, draft)
+            return token
+
+        return lower
+
+    def joined(self, sides: Sequence[tuple[Chain, tuple[Problem, ...]]]) -> list[tuple[Chain, tuple[Problem, ...]]]:
+        """Both sides' chains, given what was read of each; and what is wrong with what policies are resolved through."""
+        drafts = [[self._read[id(token)][1] for token in chain.policies] for chain, _ in sides]
+        chains = Chains(self._labels, self._entities, self._emitter)
+        checkpoints, policies = chains.build(list(zip(drafts, self._around, strict=True)))
+        return [
+            (Chain(checkpoints, own), (*problems, *_problems(side)))
+            for own, (_, problems), side in zip(policies, sides, self._sides, strict=True)
+        ]
+
+    def vocabulary(self, plain: Vocabulary) -> Vocabulary:
+        """The vocabulary of Kubernetes, with what Calico sees besides."""
+        base, head = (Hosts(around, self._entities).extras() for around in self._around)
+        words = (
+            "which node a pod will run on is not in Git: host endpoints may be on its way, and host processes beside it"
+        )
+        assumption = Assumption(UNPLACED, words, "")
+        before, after = (_attributes(around) for around in self._around)
+        changed = self._labels.sees_accounts and self._around[0].accounts != self._around[1].accounts
+        seen = self._labels.sees_accounts
+        return plain._replace(
+            universe=UNIVERSE,
+            attributes=after if seen else None,
+            base_attributes=before if changed else None,
+            extra=extra_endpoints(base, head),
+            assumptions=(*plain.assumptions, assumption),
+        )
+
+
+_Attributes = Callable[[Mapping[str, str], Mapping[str, str], str, str], Mapping[str, Mapping[str, str]]]
+
+
+def _attributes(around: Surroundings) -> _Attributes:
+    def found(
+        labels: Mapping[str, str], namespace_labels: Mapping[str, str], namespace: str, account: str
+    ) -> Mapping[str, Mapping[str, str]]:
+        key: Account = (namespace, account)
+        return attributes(labels, namespace_labels, account, around.accounts.get(key, _NOTHING))
+
+    return found
+
+
+def _problems(side: Snapshot) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(obj, flaw.path, flaw.reason, flaw.refused)
+        for obj in side.by_kind(*validation.OTHERS)
+        if obj.api_version in validation.VERSIONS
+        for flaw in validation.check(obj)
+    )
