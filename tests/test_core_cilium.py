@@ -89,8 +89,8 @@ def policy(name: str, *sections: Section) -> Policy:
 def ingress(
     subject: Expr, *rules: Rule, rank: tuple[int, ...] = ALLOW, isolates: bool = True, checkpoint: str = "ingress"
 ) -> Section:
-    ends = (EVERYTHING, subject) if checkpoint == "ingress" else (subject, EVERYTHING)
-    return Section(checkpoint, "Cilium", rank, rules, (Isolation(*ends, ORIGIN),) if isolates else ())
+    source, destination = (EVERYTHING, subject) if checkpoint == "ingress" else (subject, EVERYTHING)
+    return Section(checkpoint, "Cilium", rank, rules, (Isolation(source, destination, ORIGIN),) if isolates else ())
 
 
 def rule(
