@@ -5,7 +5,6 @@ Source: pkg/policy/api/l4.go, icmp.go, rule_validation.go (PortProtocol.sanitize
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,7 +21,6 @@ UNIVERSE: Traffic = union(
 )
 """What Cilium polices unless extended protocols are switched on: the rest it drops."""
 _PROTOCOLS = {"TCP": (TCP,), "UDP": (UDP,), "SCTP": (SCTP,), "ANY": (TCP, UDP, SCTP), "": (TCP, UDP, SCTP)}
-_NAME = re.compile(r"([a-zA-Z0-9]-?)*[a-zA-Z](-?[a-zA-Z0-9])*")
 Single = tuple[int, int]
 
 
@@ -47,7 +45,7 @@ EVERY_PORT = Item(UNIVERSE)
 @lru_cache(maxsize=4096)
 def number(text: str) -> int | None:
     """The number of a port as the agent reads it (strconv.ParseUint, base 0); None for a name. ValueError: neither."""
-    if 0 < len(text) <= 15 and any(c.isalpha() for c in text) and _NAME.fullmatch(text):
+    if _is_service_name(text):
         return None
     if not text:
         raise ValueError("port must be specified")
@@ -61,6 +59,13 @@ def number(text: str) -> int | None:
     ):
         raise ValueError(f'unable to parse port: "{text[:80]}" is neither a port number nor a name')
     return int(digits, base)
+
+
+def _is_service_name(text: str) -> bool:
+    """RFC 6335, section 5.1: letters, digits and single hyphens inside, a letter among them."""
+    if not 0 < len(text) <= 15 or text.isdigit() or not text.isascii() or "--" in text or "-" in (text[0], text[-1]):
+        return False
+    return text.replace("-", "").isalnum() and any(map(str.isalpha, text))
 
 
 def read_ports(listed: Iterable[Mapping[str, object]]) -> Item:

@@ -12,11 +12,18 @@ from typing import NamedTuple
 
 from bot.policies.selectors import Path, kind_of
 
-_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+_PUNCTUATION = str.maketrans("", "", "-_.")
+
+
+def is_label_name(text: str) -> bool:
+    """At most 63 letters, digits, `-`, `_` and `.`, a letter or digit first and last (without a pattern: they cost at start-up)."""
+    if not 0 < len(text) <= 63 or not text.isascii() or not (text[0].isalnum() and text[-1].isalnum()):
+        return False
+    return text.isalnum() or text.translate(_PUNCTUATION).isalnum()
 
 
 def _is_label_value(text: object) -> bool:
-    return type(text) is str and len(text) <= 63 and _LABEL_VALUE.fullmatch(text) is not None
+    return type(text) is str and (not text or is_label_name(text))
 
 
 class Fault(NamedTuple):
@@ -52,6 +59,16 @@ class _Text:
         elif not self.accepts(value):
             expected = f"one of {', '.join(sorted(self._choices))}" if self._choices else self._form
             yield Fault(path, f"{value[:80]!r} is not {expected}")
+
+
+class _Port(_Text):
+    """A port as text: what begins with a digit always is one to the schema."""
+
+    def accepts(self, value: object) -> bool:
+        return (type(value) is str and value[:1] in _DIGITS) or super().accepts(value)
+
+
+_DIGITS = frozenset("0123456789")
 
 
 class _Flag:
@@ -307,10 +324,7 @@ _ICMPS = _Items(
 )
 _PORT = _Map(
     {
-        "port": _Text(
-            r"^(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})|[a-zA-Z](-?[a-zA-Z0-9])*\Z",
-            form="a port",
-        ),
+        "port": _Port(r"[a-zA-Z](-?[a-zA-Z0-9])*\Z", form="a port"),
         "endPort": _Number(0, 65535),
         "protocol": _Text(choices=("TCP", "UDP", "SCTP", "VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH", "ANY")),
     }

@@ -6,7 +6,6 @@ lets through and the second refuses is stored and not enforced, as a whole: it f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
@@ -26,7 +25,6 @@ _PEERS = {
     ),
 }  # fmt: skip
 SECTIONS = (("ingress", "ingress"), ("ingressDeny", "ingress"), ("egress", "egress"), ("egressDeny", "egress"))
-_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 def specs_of(value: Mapping[str, object]) -> list[tuple[Path, dict[str, object]]]:
@@ -188,7 +186,16 @@ def _selector(selector: object, path: Path) -> Iterator[tuple[Path, str]]:
 @lru_cache(maxsize=16384)
 def _is_key(key: str) -> bool:
     source, colon, rest = key.partition(":")
-    return _KEY.fullmatch(rest if colon else source) is not None
+    prefix, slash, name = (rest if colon else source).rpartition("/")
+    if not schema.is_label_name(name):
+        return False
+    return not slash or (len(prefix) <= 253 and all(map(_is_domain_part, prefix.split("."))))
+
+
+def _is_domain_part(text: str) -> bool:
+    if not text or not text.isascii() or text[0] == "-" or text[-1] == "-" or text != text.lower():
+        return False
+    return text.replace("-", "").isalnum()
 
 
 def _block(item: dict[str, object], path: Path) -> Iterator[tuple[Path, str]]:
