@@ -15,8 +15,9 @@ from bot.reachability.evaluate import Cell
 from bot.reachability.facts import Names
 from bot.reachability.group import rectangles
 from bot.reachability.hypothetical import Representatives, representatives
+from bot.reachability.limits import Span
 from bot.reachability.movers import movers
-from bot.reachability.narrate import Narrator, kind_of
+from bot.reachability.narrate import Narrator, kind_of, limits_of
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
@@ -73,33 +74,42 @@ def open_paths(snapshot: Snapshot, lowered: Lowered, hypothetical: bool = True, 
     for (_, inside), members in classes.items():
         cells = world.row_cells(universe.rows[members[0]], "source", True)
         ends = universe.destinations if inside else universe.destinations & universe.inside
-        for mask_open, mask_maybe, bits in _by_traffic(cells, ends):
+        for (mask_open, mask_maybe, limited), bits in _by_traffic(cells, ends).items():
             open_, maybe = world.atoms.traffic(mask_open), world.atoms.traffic(mask_maybe)
+            limits = limits_of(world, Profile(0, 0, mask_open, mask_maybe, "", limited), True) if limited else ()
             for source in members:
                 for destination in indices(bits & ~(1 << source)):
                     because = (POD_ADDRESSES.id,) if maybe else ()
                     unsure += bool(maybe)
-                    paths.append(Path(names.id(source), names.id(destination), open_, maybe, because))
+                    paths.append(Path(names.id(source), names.id(destination), open_, maybe, because, limits))
     paths.sort()
     endpoints = {names.id(bit): names.facts(bit) for bit in sorted(universe.rows, key=names.id)}
     return Listed(endpoints, tuple(paths), _assumed(lowered, unsure))
 
 
-def _by_traffic(cells: list[Cell], ends: int) -> list[tuple[int, int, int]]:
-    """(open mask, possible mask, rows) for every combination that occurs."""
-    groups: list[tuple[int, int, int]] = [(0, 0, ends)]
+def _by_traffic(cells: list[Cell], ends: int) -> dict[tuple[int, int, tuple[Span, ...]], int]:
+    """(open mask, possible mask, limited spans) -> rows, for every combination that occurs."""
+    groups: dict[tuple[int, int, tuple[Span, ...]], int] = {(0, 0, ()): ends}
     for cell in cells:
-        fresh = []
-        for mask_open, mask_maybe, bits in groups:
-            for part, a, b in (
+        fresh: dict[tuple[int, int, tuple[Span, ...]], int] = {}
+        limits = [(cell.mask, None, l7) for l7, _ in cell.limits]
+        for (mask_open, mask_maybe, spans), bits in groups.items():
+            for part, opened, possible in (
                 (bits & cell.open, cell.mask, 0),
                 (bits & cell.maybe, 0, cell.mask),
                 (bits & ~(cell.open | cell.maybe), 0, 0),
             ):
-                if part:
-                    fresh.append((mask_open | a, mask_maybe | b, part))
+                rest = part
+                for span, (_, members) in zip(limits, cell.limits, strict=True):
+                    if rest & members:
+                        at = (mask_open | opened, mask_maybe | possible, (*spans, span))
+                        fresh[at] = fresh.get(at, 0) | (rest & members)
+                        rest &= ~members
+                if rest:
+                    at = (mask_open | opened, mask_maybe | possible, spans)
+                    fresh[at] = fresh.get(at, 0) | rest
         groups = fresh
-    return [group for group in groups if group[0] | group[1]]
+    return {key: bits for key, bits in groups.items() if key[0] | key[1]}
 
 
 def _assumed(lowered: Lowered, unsure: int) -> tuple[tuple[Assumption, int], ...]:
@@ -299,6 +309,7 @@ def _pairs(world: World, names: Names, explained: list[Explained]) -> tuple[Pair
     memo: dict[int, Traffic] = {}
     for piece in explained:
         four = [memo.setdefault(mask, traffic(mask)) for mask in piece.profile[:4]]
+        before, after = (limits_of(world, piece.profile, head) for head in (False, True))
         for source in indices(piece.sources):
             for destination in indices(piece.destinations):
                 out.append(
@@ -310,6 +321,8 @@ def _pairs(world: World, names: Names, explained: list[Explained]) -> tuple[Pair
                         four[1],
                         four[3],
                         piece.profile.endpoint,
+                        before,
+                        after,
                     )
                 )
     return tuple(sorted(out))

@@ -13,6 +13,7 @@ from bot.policies.model import Checkpoint, Policy
 from bot.reachability.diff import DESTINATION, SOURCE, Profile, Region, Strip
 from bot.reachability.endpoints import indices
 from bot.reachability.evaluate import Cell, Table, meet
+from bot.reachability.limits import limited, limited_to
 from bot.reachability.world import World
 
 MOST = 32
@@ -204,6 +205,11 @@ class Causes:
                     agreed &= value
                 if outside:
                     agreed &= ~value
+            for atoms, _, after in strip.profile.l7:
+                if cell.mask & atoms and after is not None:
+                    agreed &= limited_to(cell.limits, after)
+                elif cell.mask & atoms:
+                    agreed &= ~limited(cell.limits)
         return agreed
 
     def _cells(self, axis: str, slot: int, policies: frozenset[Changed]) -> list[Cell]:

@@ -35,6 +35,24 @@ class EndpointFacts(NamedTuple):
     origin: str = ""
 
 
+class Limit(NamedTuple):
+    """Traffic on which only some requests are allowed: `kind` http or dns (or mixed, none), and a line for each rule."""
+
+    traffic: Traffic
+    kind: str
+    rules: tuple[str, ...]
+
+
+class Requests(NamedTuple):
+    """How the requests allowed on some traffic differ: `wider` and `narrower` are no, yes or unknown, each with a shortest request."""
+
+    traffic: Traffic
+    wider: str
+    gained: str
+    narrower: str
+    lost: str
+
+
 class Path(NamedTuple):
     """What is open from one endpoint to another; `possible`: what is open only under the assumptions `because`."""
 
@@ -43,6 +61,7 @@ class Path(NamedTuple):
     open: Traffic
     possible: Traffic = ()
     because: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
 
 class PairChange(NamedTuple):
@@ -55,6 +74,8 @@ class PairChange(NamedTuple):
     before_possible: Traffic = ()
     after_possible: Traffic = ()
     endpoint: str = ""
+    limits_before: tuple[Limit, ...] = ()
+    limits_after: tuple[Limit, ...] = ()
 
 
 class Cause(NamedTuple):
@@ -85,7 +106,10 @@ class Decision(NamedTuple):
 
 
 class Witness(NamedTuple):
-    """One concrete path of a change. `port` like `8080/tcp`; verdicts: open, possible or closed; `explain`: the command that shows it."""
+    """One concrete path of a change. `port` like `8080/tcp`; verdicts: open, possible or closed; `explain`: the command that shows it.
+
+    `request`: what is asked there (`GET /admin`), where the change is one of requests.
+    """
 
     source: str
     destination: str
@@ -95,6 +119,7 @@ class Witness(NamedTuple):
     decided_before: tuple[Decision, ...]
     decided_after: tuple[Decision, ...]
     explain: str = ""
+    request: str = ""
 
 
 class Change(NamedTuple):
@@ -120,6 +145,9 @@ class Change(NamedTuple):
     witness: Witness
     endpoint: str = ""
     alike: str = ""
+    limits_before: tuple[Limit, ...] = ()
+    limits_after: tuple[Limit, ...] = ()
+    requests: tuple[Requests, ...] = ()
 
 
 class Totals(NamedTuple):

@@ -52,9 +52,16 @@ class Judge:
             return ABSENT, (Decision("", ABSENT, f"{self.names.id_of(gone)} is not there"),)
         snapshot = self.world.snapshots[head]
         ends = (self.names.id_of(source), self.names.id_of(destination))
-        # Whether an Ingress leads somewhere is no question where the source is none.
-        told = [step for step in best[2] if step.checkpoint is not EXPOSURE or source.kind == "exposure"]
-        return best[1], tuple(_decision(step, snapshot, ends) for step in told)
+        kinds = (source.kind, destination.kind)
+        return best[1], tuple(_decision(step, snapshot, ends) for step in best[2] if _is_telling(step, kinds))
+
+
+def _is_telling(step: Step, kinds: tuple[str, str]) -> bool:
+    """Whether there is a question at all: not where an Ingress leads to if none is there, not what policies an address has."""
+    if step.checkpoint is EXPOSURE:
+        return kinds[0] == "exposure"
+    decided = any(reason.rule is not None or reason.isolated_by for reason in step.why)
+    return decided or kinds[step.checkpoint.subject == "destination"] != "addresses"
 
 
 def _decision(step: Step, snapshot: Snapshot, ends: tuple[str, str]) -> Decision:

@@ -8,21 +8,27 @@ from typing import NamedTuple
 from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier, home
 from bot.reachability.endpoints import Row, indices
 from bot.reachability.evaluate import Cell
+from bot.reachability.limits import Span, differs, spans
 from bot.reachability.resolve import Pair
 from bot.reachability.world import World
 
 SOURCE, DESTINATION = "source", "destination"
+Masks = tuple[int, int, int, int]
 STAYS, ADDED, REMOVED = "", "added", "removed"
 
 
 class Profile(NamedTuple):
-    """What one changed pair had and has: masks of atoms, open and possible, and which end (if any) is new or gone."""
+    """What one changed pair had and has: masks of atoms, open and possible, and which end (if any) is new or gone.
+
+    `l7`: for atoms where only some requests are allowed, which were and which are.
+    """
 
     before: int
     before_maybe: int
     after: int
     after_maybe: int
     endpoint: str = ""
+    l7: tuple[Span, ...] = ()
 
 
 class Strip(NamedTuple):
@@ -223,6 +229,7 @@ def profiles(
 ) -> list[tuple[int, Profile]]:
     """The rows at the other end whose traffic differs, by what they had and have."""
     crossed = []
+    requests: list[tuple[int, Span]] = []
     changed = 0
     for a in before:
         for b in after:
@@ -230,34 +237,40 @@ def profiles(
             if mask:
                 crossed.append((mask, a.open, a.maybe, b.open, b.maybe))
                 changed |= (a.open ^ b.open) | (a.maybe ^ b.maybe)
+                if a.limits or b.limits:
+                    found = spans(mask, a.limits, a.open | a.maybe, b.limits, b.open | b.maybe)
+                    requests += found
+                    both = (a.open | a.maybe) & (b.open | b.maybe)
+                    for bits, span in found:
+                        if bits & both & ~changed and differs(span):
+                            changed |= bits & both
     changed &= allowed
     if not changed:
         return []
-    groups: list[tuple[int, tuple[int, int, int, int]]] = [(changed, (0, 0, 0, 0))]
+    groups: list[tuple[int, Masks, tuple[Span, ...]]] = [(changed, (0, 0, 0, 0), ())]
     for mask, *values in crossed:
-        fresh: list[tuple[int, tuple[int, int, int, int]]] = []
-        for bits, profile in groups:
-            parts = [(bits, profile)]
-            for at, value in enumerate(values):
-                cut: list[tuple[int, tuple[int, int, int, int]]] = []
-                for piece, known in parts:
-                    inside = piece & value
-                    if inside:
-                        cut.append((inside, known[:at] + (known[at] | mask,) + known[at + 1 :]))  # type: ignore[arg-type]
-                    if piece & ~value:
-                        cut.append((piece & ~value, known))
-                parts = cut
-            fresh.extend(parts)
-        groups = fresh
-    united: dict[tuple[int, int, int, int], int] = {}
-    for bits, profile in groups:
-        united[profile] = united.get(profile, 0) | bits
+        groups = [
+            (piece, masks, noted)
+            for bits, known, noted in groups
+            for piece, masks in _split_by_values(bits, known, mask, values)
+        ]
+    for members, span in requests:
+        groups = [
+            part
+            for bits, masks, noted in groups
+            for part in ((bits & members, masks, (*noted, span)), (bits & ~members, masks, noted))
+            if part[0]
+        ]
+    united: dict[tuple[Masks, tuple[Span, ...]], int] = {}
+    for bits, masks, noted in groups:
+        at = (masks, noted)
+        united[at] = united.get(at, 0) | bits
     out = []
     universe = world.universe
     stays = universe.base_rows & universe.head_rows
     words = ("from", "to") if axis == SOURCE else ("to", "from")
-    for profile, bits in united.items():
-        if profile[:2] == profile[2:]:
+    for (masks, noted), bits in united.items():
+        if masks[:2] == masks[2:] and not any(differs(span) for span in noted):
             continue
         for part, other in (
             (stays, STAYS),
@@ -268,5 +281,22 @@ def profiles(
                 endpoint = ", ".join(
                     sorted(f"{word} {state}" for word, state in zip(words, (own, other), strict=False) if state)
                 )
-                out.append((bits & part, Profile(*profile, endpoint)))
+                out.append((bits & part, Profile(*masks, endpoint, noted)))
     return out
+
+
+def _split_by_values(bits: int, known: Masks, mask: int, values: list[int]) -> list[tuple[int, Masks]]:
+    """Rows split by which of the four values (open and possible, before and after) hold them, the mask noted where they do."""
+    parts = [(bits, known)]
+    for at, value in enumerate(values):
+        cut: list[tuple[int, Masks]] = []
+        for piece, masks in parts:
+            inside = piece & value
+            if inside:
+                noted = list(masks)
+                noted[at] |= mask
+                cut.append((inside, (noted[0], noted[1], noted[2], noted[3])))
+            if piece & ~value:
+                cut.append((piece & ~value, masks))
+        parts = cut
+    return parts

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.policies.model import Checkpoint, Expr, Policy, Section, Tier, home
 from bot.policies.traffic import Atoms
 from bot.reachability.endpoints import Universe, indices
+from bot.reachability.limits import meet_limits
 from bot.reachability.resolve import Pair, Resolver
 from bot.reachability.used import Used
 
@@ -534,8 +535,5 @@ def meet(left: list[Cell], right: list[Cell]) -> list[Cell]:
             if mask:
                 open_ = a.open & b.open
                 maybe = (a.open | a.maybe) & (b.open | b.maybe) & ~open_
-                limits = tuple(
-                    (l7, bits & (open_ | maybe)) for l7, bits in a.limits + b.limits if bits & (open_ | maybe)
-                )
-                out.append(Cell(mask, open_, maybe, limits))
+                out.append(Cell(mask, open_, maybe, meet_limits(a.limits, b.limits, open_ | maybe)))
     return _merged(out)

@@ -12,7 +12,7 @@ from bot.reachability.slots import Slot, judge
 if TYPE_CHECKING:
     from bot.policies.dns_rules import Lookup
     from bot.policies.http_rules import Request
-    from bot.policies.l7 import L7
+    from bot.policies.l7 import L7, Payload
 
 Placed = tuple[int, Policy, Section]
 OPEN, POSSIBLE, CLOSED = "open", "possible", "closed"
@@ -23,7 +23,7 @@ class Probe(NamedTuple):
 
     point: int
     source_port: int | None = None
-    request: Request | Lookup | None = None
+    request: Request | Lookup | Payload | None = None
 
 
 class Step(NamedTuple):

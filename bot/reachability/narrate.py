@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 from bot.errors import InternalError
 from bot.policies.model import Origin, Policy, Rule
 from bot.policies.traffic import TCP, Traffic
-from bot.reachability.change import Cause, Change, PolicyText, Witness
+from bot.reachability.change import Cause, Change, Limit, PolicyText, Requests, Witness
 from bot.reachability.decide import Judge, path_words, point_words
 from bot.reachability.diff import Profile
 from bot.reachability.endpoints import Row, indices
 from bot.reachability.explain import CLOSED, OPEN, POSSIBLE, Probe
 from bot.reachability.facts import Names
+from bot.reachability.limits import wider
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object, Snapshot
+    from bot.policies.dns_rules import Lookup
+    from bot.policies.http_rules import Request
+    from bot.policies.l7 import L7, Payload, Verdict
 
 Key = tuple[str, str, str]
 _SEVERITIES = {"internet": 0, "namespace": 1, "within": 2, "ports": 3, "closed": 4}
@@ -31,7 +35,7 @@ class Narrator:
         self.names = names
         self.judge = Judge(world, names)
         self._policies = ({p.key: p for p in world.only_base}, {p.key: p for p in world.only_head})
-        self._walked: dict[Witness, tuple[Row, Row, int]] = {}
+        self._walked: dict[Witness, tuple[Row, Row, Probe]] = {}
         self._told: dict[Key, PolicyText] = {}
         self._objects: dict[bool, dict[Key, Object]] = {}
         self._ports: dict[tuple[str, str, str], list[int]] | None = None
@@ -65,6 +69,10 @@ class Narrator:
             causes,
             witness,
             profile.endpoint,
+            "",
+            limits_of(self.world, profile, False),
+            limits_of(self.world, profile, True),
+            self._requests(profile),
         )
 
     @staticmethod
@@ -182,17 +190,40 @@ class Narrator:
         """One concrete path with its verdicts by rows, not yet decided by rules."""
         source, destination = self._ends(sources, destinations)
         point = self._point(profile, destination)
-        before, after = (self._expected(profile, point, head) for head in (False, True))
+        request = self._request(profile, point)
+        before, after = (self._expected(profile, point, head, request) for head in (False, True))
         ends = (self.names.id_of(source), self.names.id_of(destination))
-        chosen = Witness(*ends, point_words(point), before, after, (), ())
-        self._walked[chosen] = (source, destination, point)
+        chosen = Witness(*ends, point_words(point), before, after, (), (), request=words_of(request))
+        self._walked[chosen] = (source, destination, Probe(point, None, request))
         return chosen
+
+    def _requests(self, profile: Profile) -> tuple[Requests, ...]:
+        """How the requests differ on atoms that are open on both sides."""
+        out: dict[tuple[str, str, str, str], int] = {}
+        for atoms, old, new in profile.l7:
+            both = atoms & (profile.before | profile.before_maybe) & (profile.after | profile.after_maybe)
+            if both and old != new:
+                wide, narrow = compared(old, new)
+                said = (wide.answer, words_of(wide.witness), narrow.answer, words_of(narrow.witness))
+                if said[0] != "no" or said[2] != "no":
+                    out[said] = out.get(said, 0) | both
+        return tuple(sorted(Requests(self.world.atoms.traffic(mask), *said) for said, mask in out.items()))
+
+    def _request(self, profile: Profile, point: int) -> Request | Lookup | Payload | None:
+        """A request that tells the sides apart, where the traffic itself does not."""
+        atom = self.world.atoms.atom(point) or 0
+        before, after = profile.before | profile.before_maybe, profile.after | profile.after_maybe
+        for atoms, old, new in profile.l7:
+            if atoms & atom & before & after and old != new:
+                wide, narrow = compared(old, new)
+                if wide.witness is not None or narrow.witness is not None:
+                    return wide.witness or narrow.witness
+        return None
 
     def decided(self, change: Change) -> Change:
         """The row with its witness walked on both sides. Raises InternalError if rules and rows disagree."""
         chosen = change.witness
-        source, destination, point = self._walked[chosen]
-        probe = Probe(point)
+        source, destination, probe = self._walked[chosen]
         expected = (chosen.before, chosen.after)
         decided = [self.judge.decide(source, destination, probe, head) for head in (False, True)]
         for head, (verdict, _) in enumerate(decided):
@@ -203,10 +234,18 @@ class Narrator:
                     f"{chosen.port} is {expected[head]} by rows and {verdict} by rules ({where}); please report this"
                 )
         (before, why_before), (after, why_after) = decided
-        return change._replace(witness=Witness(*chosen[:3], before, after, why_before, why_after))
+        return change._replace(
+            witness=chosen._replace(before=before, after=after, decided_before=why_before, decided_after=why_after)
+        )
 
-    def _expected(self, profile: Profile, point: int, head: bool) -> str:
+    def _expected(
+        self, profile: Profile, point: int, head: bool, request: Request | Lookup | Payload | None = None
+    ) -> str:
         atom = self.world.atoms.atom(point) or 0
+        if request is not None:
+            limits = [span[2] if head else span[1] for span in profile.l7 if span[0] & atom]
+            if any(l7 is not None and l7.matches(request) is False for l7 in limits):
+                return CLOSED
         if (profile.after if head else profile.before) & atom:
             return OPEN
         return POSSIBLE if (profile.after_maybe if head else profile.before_maybe) & atom else CLOSED
@@ -233,7 +272,10 @@ class Narrator:
         lost = profile.before & ~profile.after or (profile.before | profile.before_maybe) & ~(
             profile.after | profile.after_maybe
         )
-        traffic = self.world.atoms.traffic(gained or lost or profile.after_maybe | profile.before_maybe)
+        limited = 0
+        for atoms, old, new in profile.l7:
+            limited |= atoms if old != new else 0
+        traffic = self.world.atoms.traffic(gained or lost or limited or profile.after_maybe | profile.before_maybe)
         for point in [*self._declared(destination), TCP << 16 | 443]:
             if any(box.first <= point <= box.last for box in traffic):
                 return point
@@ -252,14 +294,40 @@ class Narrator:
 
 
 def kind_of(profile: Profile) -> str:
-    """opened, closed, widened (also: more and less at once) or narrowed."""
+    """opened, closed, widened (also: more and less at once) or narrowed; on equal traffic, by the requests allowed there."""
     before, after = profile.before | profile.before_maybe, profile.after | profile.after_maybe
     if not before:
         return "opened"
     if not after:
         return "closed"
-    gains = after & ~before or profile.after & ~profile.before
+    gains = bool(after & ~before or profile.after & ~profile.before)
+    if not gains and profile.l7:
+        gains = any(wider(span) for span in profile.l7 if span[0] & before & after)
     return "widened" if gains else "narrowed"
+
+
+def limits_of(world: World, profile: Profile, head: bool) -> tuple[Limit, ...]:
+    """The traffic of one side on which only some requests are allowed."""
+    allowed = profile.after | profile.after_maybe if head else profile.before | profile.before_maybe
+    masks: dict[L7, int] = {}
+    for atoms, old, new in profile.l7:
+        l7 = new if head else old
+        if l7 is not None and atoms & allowed:
+            masks[l7] = masks.get(l7, 0) | (atoms & allowed)
+    return tuple(sorted(Limit(world.atoms.traffic(mask), l7.kind, l7.words) for l7, mask in masks.items()))
+
+
+def compared(old: L7 | None, new: L7 | None) -> tuple[Verdict, Verdict]:
+    """Whether `new` allows requests that `old` does not, and the converse; None allows all."""
+    from bot.policies import l7
+
+    found = l7.compare(old or l7.ALL, new or l7.ALL)
+    return found.wider, found.narrower
+
+
+def words_of(request: Request | Lookup | Payload | None) -> str:
+    """A request as people read it."""
+    return request.words if request is not None else ""
 
 
 def _said(rule: Rule) -> tuple[object, ...]:

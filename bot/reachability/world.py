@@ -12,6 +12,7 @@ from bot.policies.traffic import Atoms
 from bot.reachability import exposures
 from bot.reachability.endpoints import Hypothetical, Row, Universe, build
 from bot.reachability.evaluate import Cell, Evaluator, Table, meet
+from bot.reachability.limits import join_limits
 from bot.reachability.resolve import Resolver
 from bot.reachability.used import used_by
 
@@ -119,7 +120,12 @@ class World:
         cells = parts[0]
         for other in parts[1:]:
             cells = [
-                Cell(a.mask & b.mask, a.open | b.open, (a.maybe | b.maybe) & ~(a.open | b.open), a.limits + b.limits)
+                Cell(
+                    a.mask & b.mask,
+                    a.open | b.open,
+                    (a.maybe | b.maybe) & ~(a.open | b.open),
+                    join_limits(a.limits, a.open | a.maybe, b.limits, b.open | b.maybe),
+                )
                 for a in cells
                 for b in other
                 if a.mask & b.mask
@@ -129,7 +135,10 @@ class World:
         for cell in cells:
             open_ = fold(cell.open, head)
             maybe = fold(cell.maybe, head) & ~open_ if cell.maybe else 0
-            out.append(Cell(cell.mask, open_, maybe, tuple((l7, fold(bits, head)) for l7, bits in cell.limits)))
+            allowed = cell.open | cell.maybe
+            # A row of several slots is limited only where every slot of it that is allowed is.
+            limits = tuple((l7, fold(bits, head) & ~fold(allowed & ~bits, head)) for l7, bits in cell.limits)
+            out.append(Cell(cell.mask, open_, maybe, limits))
         return out
 
 
