@@ -46,7 +46,6 @@ class Entities:
         self.looked_around = False
         self._terms = terms
         self._labels = labels
-        self._trees: dict[str, Node] = {}
         self._members: dict[Node, Expr] = {}
 
     def enter(self, around: Surroundings) -> None:
@@ -54,18 +53,15 @@ class Entities:
         self.around = around
         self._members.clear()
 
-    def tree(self, text: object) -> Node | None:
+    @staticmethod
+    def tree(text: object) -> Node | None:
         """The tree of a selector that has been validated; None for an empty one."""
         if not isinstance(text, str) or not text:
             return None
-        found = self._trees.get(text)
-        if found is None:
-            try:
-                found = parse(text)
-            except BadSelector:
-                return None
-            self._trees[text] = found
-        return found
+        try:
+            return parse(text)
+        except BadSelector:
+            return None
 
     def read(self, value: object, namespace: str) -> Entity:
         """An entity of a rule of a policy in `namespace` ('' for a global one)."""

@@ -75,7 +75,8 @@ class Hosts:
         self.around = around
         self._entities = entities
         entities.enter(around)
-        names = {node.name for node in around.nodes} | {host.node for host in around.hosts}
+        names = {node.name for node in around.nodes} | {host.node for host in around.hosts} | set(around.host_network)
+        names.discard("")
         self.stations = {name: _station(name) for name in sorted(names)}
         self.guards = tuple(guard for name in self.stations for guard in self._guards(name))
         self._profiles = {
@@ -124,7 +125,8 @@ class Hosts:
         """(a node's processes, its pods), for each node; and for the pods of a host network that no node is known of."""
         for station in self.stations.values():
             yield station.host, station.pods
-        yield Maybe(conjunction((Kind("host"), Not(_PLACED))), UNPLACED), PODS
+        if self.around.host_network:
+            yield Maybe(conjunction((Kind("host"), Not(_PLACED))), UNPLACED), PODS
 
     def extras(self) -> dict[str, intervals.Intervals]:
         """The nodes, with the addresses that are known of them."""

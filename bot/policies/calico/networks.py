@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
 
 NETWORK_POLICY_ORDER = 1000.0
-KINDS = {
-    "NetworkPolicy": "KubernetesNetworkPolicy",
-    "ClusterNetworkPolicy": "KubernetesClusterNetworkPolicy",
-    "AdminNetworkPolicy": "KubernetesAdminNetworkPolicy",
-    "BaselineAdminNetworkPolicy": "KubernetesBaselineAdminNetworkPolicy",
+# Kind and name under which Calico keeps them; AdminNetworkPolicies became GlobalNetworkPolicies.
+KEPT_AS = {
+    "NetworkPolicy": ("KubernetesNetworkPolicy", ""),
+    "ClusterNetworkPolicy": ("KubernetesClusterNetworkPolicy", ""),
+    "AdminNetworkPolicy": ("GlobalNetworkPolicy", "kanp.adminnetworkpolicy."),
+    "BaselineAdminNetworkPolicy": ("GlobalNetworkPolicy", "kbanp.baselineadminnetworkpolicy."),
 }
 _PEERS = {"ingress": "from", "egress": "to"}
 _ACTIONS = {"Allow": "allow", "Accept": "allow", "Deny": "deny", "Pass": "pass"}
@@ -47,7 +48,7 @@ class Networks:
     def network_policy(self, policy: Policy) -> Draft:
         """A NetworkPolicy: rules that allow, at one order of the default tier."""
         _, namespace, name = policy.key
-        kind = KINDS["NetworkPolicy"]
+        kind, _ = KEPT_AS["NetworkPolicy"]
         assert policy.object is not None
         tie = f"{name}/{namespace}/{kind}"
         order = NETWORK_POLICY_ORDER
@@ -72,9 +73,9 @@ class Networks:
             found = [made for i, rule in enumerate(listed) for made in self._rule(obj, rule, direction, i)]
             if found:
                 rules[direction] = tuple(found)
-        kind = KINDS[obj.kind]
+        kind, prefix = KEPT_AS[obj.kind]
         title = f"{obj.kind} {obj.name} (tier {tier})"
-        return Draft(policy.key, title, kind, obj, "", tier, order, f"{obj.name}//{kind}", selects, rules)
+        return Draft(policy.key, title, kind, obj, "", tier, order, f"{prefix}{obj.name}//{kind}", selects, rules)
 
     def _rule(self, obj: Object, rule: Mapping[str, object], direction: str, i: int) -> list[Spec]:
         """The rules of one rule; one that Calico cannot convert denies everything, or is dropped where it would allow."""

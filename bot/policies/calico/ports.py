@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from bot.policies.traffic import (
@@ -97,17 +98,19 @@ def read_list(value: object) -> Ports | None:
 def kinds(rule: Mapping[str, object]) -> Kinds:
     """Protocol, notProtocol, icmp and notICMP together."""
     declared = rule.get("protocol")
-    number = protocol_number(declared)
-    traffic = UNIVERSE if number is None else intersect(UNIVERSE, ports(number))
-    excluded = protocol_number(rule.get("notProtocol"))
-    if excluded is not None:
-        traffic = subtract(traffic, ports(excluded))
+    traffic = _of(protocol_number(declared), protocol_number(rule.get("notProtocol")))
     icmp, not_icmp = rule.get("icmp"), rule.get("notICMP")
     if isinstance(icmp, dict):
         traffic = intersect(traffic, _icmp(icmp))
     if isinstance(not_icmp, dict):
         traffic = subtract(traffic, _icmp(not_icmp))
     return Kinds(traffic, FAMILY_OF_NAME.get(declared, 0) if isinstance(declared, str) else 0)
+
+
+@lru_cache(maxsize=1024)
+def _of(protocol: int | None, but: int | None) -> Traffic:
+    traffic = UNIVERSE if protocol is None else intersect(UNIVERSE, ports(protocol))
+    return traffic if but is None else subtract(traffic, ports(but))
 
 
 def _icmp(fields: Mapping[str, object]) -> Traffic:
@@ -118,17 +121,20 @@ def _icmp(fields: Mapping[str, object]) -> Traffic:
     return union(ports(ICMP, first, last), ports(ICMPV6, first, last))
 
 
+@lru_cache(maxsize=4096)
 def protocols_with_ports(traffic: Traffic) -> tuple[int, ...]:
     """Of TCP, UDP and SCTP, those that some of the traffic is of."""
     return tuple(number for number in WITH_PORTS if intersect(traffic, ports(number)))
 
 
+@lru_cache(maxsize=4096)
 def at_destination(traffic: Traffic, numbers: tuple[tuple[int, int], ...]) -> Traffic:
     """The part of the traffic to one of these ports."""
     named = [ports(protocol, *pair) for protocol in protocols_with_ports(traffic) for pair in numbers]
     return intersect(traffic, union(*named)) if named else NOTHING
 
 
+@lru_cache(maxsize=4096)
 def at_source(traffic: Traffic, numbers: tuple[tuple[int, int], ...]) -> Traffic:
     """The part of the traffic from one of these ports."""
     boxes = [

@@ -6,6 +6,7 @@ Semantics: projectcalico/calico, libcalico-go/lib/selector (`tokenizer`, `parser
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 LONGEST = 1024
@@ -90,6 +91,7 @@ class _Token(NamedTuple):
     at: int
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Node:
     """The tree of a selector; a blank one is `all()`. Raises BadSelector."""
     tokens = _tokens(text)

@@ -76,7 +76,10 @@ class Service(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """Everything of one side that policies are resolved through; equal ones resolve every policy alike."""
+    """Everything of one side that policies are resolved through; equal ones resolve every policy alike.
+
+    `host_network`: the nodes of pods of the host network ('' where it is not known).
+    """
 
     sets: tuple[Addressed, ...]
     hosts: tuple[Host, ...]
@@ -85,6 +88,7 @@ class Surroundings(NamedTuple):
     accounts: Mapping[Account, Mapping[str, str]]
     services: Mapping[Account, Service]
     nodes: Nodes
+    host_network: tuple[str, ...]
 
 
 # names.KubeAdminTierName and its like, and the tiers that Calico 3.29 to 3.31 made for AdminNetworkPolicy.
@@ -130,6 +134,7 @@ def read(side: Snapshot) -> Surroundings:
         {key: labels for key, labels in accounts.items() if labels},
         _services(side),
         read_nodes(side),
+        tuple(sorted({workload.node for workload in side.workloads if workload.host_network})),
     )
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.policies.calico.networks import KINDS
+from bot.policies.calico.networks import KEPT_AS
 from bot.policies.model import And, HasPort, Policy, Rule, Tier
 
 _NAMES = {6: "TCP", 17: "UDP", 132: "SCTP"}
+_CONVERTED = frozenset({"namespaces", "pods", "networks", "podSelector", "namespaceSelector", "ipBlock"})
 _PEERS = {"ingress": "from", "egress": "to"}
 
 
@@ -19,11 +20,11 @@ def deciding(policy: Policy, tier: Tier, rule: Rule, protocol: int) -> str:
     group, namespace, name = policy.key
     kind = group.partition(".")[0]
     calico = group.endswith("projectcalico.org")
+    number = rule.origin.path[2]
+    if not calico:
+        kind, prefix = KEPT_AS[kind]
+        name, number = prefix + name, _number(rule, protocol)
     name = f"{namespace}/{name}" if namespace else name
-    if calico:
-        number = rule.origin.path[2]
-    else:
-        kind, number = KINDS.get(kind, kind), _number(rule, protocol)
     return f"{tier.title} {kind} {name} rule {number}: {rule.action}"
 
 
@@ -32,13 +33,20 @@ def _number(rule: Rule, protocol: int) -> int:
     path = rule.origin.path
     direction, own = str(path[1]), int(path[2])
     listed = rule.origin.object.value["spec"][direction]
-    before = sum(len(_groups(item)) * _peers(item, direction) for item in listed[:own])
+    before = sum(_count(item, direction) for item in listed[:own])
     groups = _groups(listed[own])
     named = isinstance(rule.destination, And) and any(isinstance(part, HasPort) for part in rule.destination.parts)
     new = "protocols" in listed[own]
     wanted = "" if named and new else _NAMES.get(protocol, "")
     at = groups.index(wanted) if wanted in groups else 0
     return before + at * _peers(listed[own], direction) + (int(path[4]) if len(path) > 4 else 0)
+
+
+def _count(item: dict[str, Any], direction: str) -> int:
+    """How many rules Calico makes of one: of one that it cannot convert, a single one that denies, or none."""
+    if any(not _CONVERTED & peer.keys() for peer in item.get(_PEERS[direction]) or ()):
+        return 0 if item.get("action") in ("Allow", "Accept") else 1
+    return len(_groups(item)) * _peers(item, direction)
 
 
 def _peers(item: dict[str, Any], direction: str) -> int:
