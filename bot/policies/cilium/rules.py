@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from bot.policies.cilium import validation
 from bot.policies.cilium.peers import PeerReader, Peers
 from bot.policies.cilium.ports import EVERY_PORT, UNIVERSE, Item, Single, read_icmps, read_ports
-from bot.policies.cilium.selectors import CiliumSelectors
-from bot.policies.model import EVERYTHING, Expr, Isolation, Maybe, Origin, Policy, Rule, Section
+from bot.policies.cilium.selectors import RESERVED, CiliumSelectors, requirements
+from bot.policies.model import EVERYTHING, NOBODY, Expr, Isolation, Maybe, Origin, Policy, Rule, Section
 from bot.policies.selectors import Flaw, Path
 from bot.policies.terms import Terms
 from bot.policies.traffic import Traffic, ports, subtract, union
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TIER = "Cilium"
 DENY, ALLOW = (0,), (1,)
 ENVOY = "cilium-envoy"
+_OWN_ENDPOINTS = "selects no pod: what Cilium's own endpoints (health, ingress, init) let through is not evaluated"
 _SECTIONS = (
     ("ingressDeny", "ingress", "from", "deny"),
     ("ingress", "ingress", "from", "allow"),
@@ -73,6 +74,9 @@ class CiliumPolicies:
         selector = spec.get("endpointSelector")
         if isinstance(selector, dict):
             subject = self.selectors.subject(selector, namespace)
+            if subject == NOBODY and any(r.source == RESERVED for r in requirements(selector)):
+                flaws.append(Flaw((*path, "endpointSelector"), _OWN_ENDPOINTS, False))
+                return
         else:
             chosen = spec.get("nodeSelector")
             subject = self.selectors.nodes(chosen if isinstance(chosen, dict) else {})

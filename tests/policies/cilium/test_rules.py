@@ -294,3 +294,12 @@ def test_5_explicit_denies_beat_the_own_node() -> None:
     assert verdict(text % "fromEntities: [host]", "entity:host", "shop/api") == "deny"
     assert verdict(text % "fromEntities: [all]", "entity:host", "shop/api") == "deny"
     assert verdict(text % "toPorts: [{ports: [{port: '8080'}]}]", "entity:host", "shop/api") == "deny"
+
+
+@pytest.mark.parametrize("name", ["init", "health", "ingress"])
+def test_policies_of_ciliums_own_endpoints_are_named(name: str) -> None:
+    text = ccnp("{endpointSelector: {matchLabels: {'reserved:" + name + "': ''}}, ingress: [{}]}")
+    ((reason, refused),) = problems(text)
+    assert "is not evaluated" in reason
+    assert not refused
+    assert lowered(text).head.policies[0].sections == ()
