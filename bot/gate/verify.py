@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from bot.policies.dns_rules import Lookup
     from bot.policies.http_rules import Request
 
-# A port of a client: Linux gives them from 32768 to 60999 (net.ipv4.ip_local_port_range).
-CLIENT_PORT = 40000
 _SAID = {OPEN: "allow", CLOSED: "deny", POSSIBLE: "possible", "absent": "deny"}
 
 
@@ -137,9 +135,8 @@ def _at(
     world: World, judge: Judge, expectation: Expectation, source: Row, destination: Row, point: int
 ) -> tuple[str, str, str, str]:
     request = _request(expectation)
-    source_port = CLIENT_PORT if expectation.source_port is None else expectation.source_port
-    verdict, decisions = judge.decide(source, destination, Probe(point, source_port, request), True)
-    atom = world.atoms.atom(point, source_port)
+    verdict, decisions = judge.decide(source, destination, Probe(point, expectation.source_port, request), True)
+    atom = world.atoms.atom(point, expectation.source_port)
     if request is None and atom is not None:
         open_, maybe = pair_masks(world, source, destination, True)
         by_rows = OPEN if open_ & atom else POSSIBLE if maybe & atom else CLOSED

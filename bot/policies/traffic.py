@@ -15,6 +15,8 @@ TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP, "ICMP": ICMP, "ICMPv6": ICMPV6, "UDPLite": 136}
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 LAST_PORT = 0xFFFF
+# A port that clients are given: Linux gives them from 32768 to 60999 (net.ipv4.ip_local_port_range).
+CLIENT_PORT = 40000
 
 
 class Box(NamedTuple):
@@ -150,11 +152,22 @@ class Atoms:
         return out
 
     def atom(self, point: int, source: int | None = None) -> int | None:
-        """The mask of the atom that holds this point (and source port; None: any one), or None outside the universe."""
+        """The mask of the atom that holds this point and source port (None: a client's), or None outside the universe."""
+        if source is None:
+            source = CLIENT_PORT
         width = len(self._sources)
         for i, (first, last) in enumerate(self._line):
             if first <= point <= last:
                 for j, (low, end) in enumerate(self._sources):
-                    if source is None or low <= source < end:
+                    if low <= source < end:
                         return 1 << (i * width + j)
+        return None
+
+    def source(self, mask: int, point: int) -> int | None:
+        """A source port at which the mask holds this point; None: a client's port does."""
+        width = len(self._sources)
+        for i, (first, last) in enumerate(self._line):
+            if first <= point <= last:
+                held = [low for j, (low, _) in enumerate(self._sources) if mask >> (i * width + j) & 1]
+                return held[0] if held and not mask & (self.atom(point) or 0) else None
         return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Checkpoint, Isolation, Origin, Policy, Rule, Section, Tier, Vocabulary, home
-from bot.policies.traffic import Traffic
+from bot.policies.traffic import CLIENT_PORT, Traffic
 from bot.reachability.slots import Slot, judge
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ OPEN, POSSIBLE, CLOSED = "open", "possible", "closed"
 
 
 class Probe(NamedTuple):
-    """One connection (and, above it, one request): the point of the traffic line, a source port, an L7 request."""
+    """One connection (and, above it, one request): the point of the traffic line, a source port (None: a client's), an L7 request."""
 
     point: int
     source_port: int | None = None
@@ -228,9 +228,10 @@ class _Progress:
 
 
 def _contains(traffic: Traffic, probe: Probe) -> bool:
+    source = CLIENT_PORT if probe.source_port is None else probe.source_port
     return any(
         box.first <= probe.point <= box.last
-        and (probe.source_port is None or box.source_first <= probe.source_port <= box.source_last)
+        and box.source_first <= source <= box.source_last
         for box in traffic
     )
 
