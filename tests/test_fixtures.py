@@ -21,8 +21,9 @@ from tests.reference.reading import End, Question, Verdict, egress, ingress
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 ALL = sorted(path.parent for path in FIXTURES.glob("*/changes.yaml"))
 VERIFIED = [fixture for fixture in ALL if (fixture / "expectations.yaml").exists()]
-# Policies that Kyverno generates, which the second reading does not know: tests/manifests/kyverno/test_snapshots.py.
-ELSEWHERE = {"kyverno-default-deny"}
+# What the second reading does not know: policies that Kyverno generates (tests/manifests/kyverno/test_snapshots.py), and Cilium's
+# (tests/test_cilium_reviews.py).
+ELSEWHERE = {"kyverno-default-deny", "cilium-api-gateway"}
 each = pytest.mark.parametrize("fixture", ALL, ids=lambda path: path.name)
 each_verified = pytest.mark.parametrize("fixture", VERIFIED, ids=lambda path: path.name)
 

@@ -82,6 +82,11 @@ def _decision(step: Step, snapshot: Snapshot, ends: tuple[str, str]) -> Decision
 
 def _words(reason: Reason, step: Step, subject: str) -> tuple[str, Origin | None]:
     if reason.rule is not None and reason.policy is not None:
+        if step.verdict == CLOSED and reason.rule.l7 is not None:
+            return (
+                f"denied: no request rule of {reason.policy.title}{_rule_number(reason)} allows this",
+                reason.rule.origin,
+            )
         verb = {"allow": "allowed by", "deny": "denied by"}[reason.action]
         return f"{verb} {reason.policy.title}{_rule_number(reason)}", reason.rule.origin
     if reason.isolated_by:

@@ -230,9 +230,7 @@ class _Progress:
 def _contains(traffic: Traffic, probe: Probe) -> bool:
     source = CLIENT_PORT if probe.source_port is None else probe.source_port
     return any(
-        box.first <= probe.point <= box.last
-        and box.source_first <= source <= box.source_last
-        for box in traffic
+        box.first <= probe.point <= box.last and box.source_first <= source <= box.source_last for box in traffic
     )
 
 

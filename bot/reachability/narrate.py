@@ -50,7 +50,10 @@ class Narrator:
         known = (sources & ~shown).bit_count() * (destinations & ~shown).bit_count()
         witness = self._chosen(sources, destinations, profile)
         causes = tuple(
-            self._cause(key, sources, destinations, before ^ after or profile.before ^ profile.after) for key in keys
+            self._cause(
+                key, sources, destinations, before ^ after or profile.before ^ profile.after or _limited(profile)
+            )
+            for key in keys
         )
         if too_many:
             causes = (Cause(f"{too_many} changed objects", "", "changed", "head", "", (0, 0)),)
@@ -189,12 +192,12 @@ class Narrator:
     def _chosen(self, sources: int, destinations: int, profile: Profile) -> Witness:
         """One concrete path with its verdicts by rows, not yet decided by rules."""
         source, destination = self._ends(sources, destinations)
-        point = self._point(profile, destination)
+        point, port = self._point(profile, destination)
         request = self._request(profile, point)
-        before, after = (self._expected(profile, point, head, request) for head in (False, True))
+        before, after = (self._expected(profile, point, port, head, request) for head in (False, True))
         ends = (self.names.id_of(source), self.names.id_of(destination))
         chosen = Witness(*ends, point_words(point), before, after, (), (), request=words_of(request))
-        self._walked[chosen] = (source, destination, Probe(point, None, request))
+        self._walked[chosen] = (source, destination, Probe(point, port, request))
         return chosen
 
     def _requests(self, profile: Profile) -> tuple[Requests, ...]:
@@ -239,9 +242,14 @@ class Narrator:
         )
 
     def _expected(
-        self, profile: Profile, point: int, head: bool, request: Request | Lookup | Payload | None = None
+        self,
+        profile: Profile,
+        point: int,
+        port: int | None,
+        head: bool,
+        request: Request | Lookup | Payload | None = None,
     ) -> str:
-        atom = self.world.atoms.atom(point) or 0
+        atom = self.world.atoms.atom(point, port) or 0
         if request is not None:
             limits = [span[2] if head else span[1] for span in profile.l7 if span[0] & atom]
             if any(l7 is not None and l7.matches(request) is False for l7 in limits):
@@ -265,21 +273,21 @@ class Narrator:
         among = real or bits & ~universe.hypothetical or bits
         return min(indices(among), key=lambda bit: (_KINDS.get(universe.rows[bit].kind, 3), self.names.id(bit)))
 
-    def _point(self, profile: Profile, destination: Row) -> int:
+    def _point(self, profile: Profile, destination: Row) -> tuple[int, int | None]:
+        """The point that tells the sides apart best, and the source port where a client's does not."""
         gained = profile.after & ~profile.before or (profile.after | profile.after_maybe) & ~(
             profile.before | profile.before_maybe
         )
         lost = profile.before & ~profile.after or (profile.before | profile.before_maybe) & ~(
             profile.after | profile.after_maybe
         )
-        limited = 0
-        for atoms, old, new in profile.l7:
-            limited |= atoms if old != new else 0
-        traffic = self.world.atoms.traffic(gained or lost or limited or profile.after_maybe | profile.before_maybe)
+        changed = gained or lost or _limited(profile) or profile.after_maybe | profile.before_maybe
+        traffic = self.world.atoms.traffic(changed)
         for point in [*self._declared(destination), TCP << 16 | 443]:
             if any(box.first <= point <= box.last for box in traffic):
-                return point
-        return _lowest(traffic)
+                return point, self.world.atoms.source(changed, point)
+        lowest = _lowest(traffic)
+        return lowest, self.world.atoms.source(changed, lowest)
 
     def _declared(self, row: Row) -> list[int]:
         if row.kind != "workload":
@@ -328,6 +336,14 @@ def compared(old: L7 | None, new: L7 | None) -> tuple[Verdict, Verdict]:
 def words_of(request: Request | Lookup | Payload | None) -> str:
     """A request as people read it."""
     return request.words if request is not None else ""
+
+
+def _limited(profile: Profile) -> int:
+    """The atoms on which the requests differ."""
+    out = 0
+    for atoms, old, new in profile.l7:
+        out |= atoms if old != new else 0
+    return out
 
 
 def _said(rule: Rule) -> tuple[object, ...]:

@@ -5,11 +5,11 @@ The order is stable and there are no times: equal input gives equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, Traffic
-from bot.reachability.change import Cause, Change, Decision, EndpointFacts, PairChange, Path, Witness
+from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, Traffic, intersect, subtract
+from bot.reachability.change import Cause, Change, Decision, EndpointFacts, Limit, PairChange, Path, Requests, Witness
 from bot.report import sides
 from bot.report.words import by_protocol
 
@@ -35,9 +35,22 @@ class Ports:
             found = self._known[traffic] = _ranges(traffic)
         return found
 
-    def any(self, traffic: Traffic) -> str | list[Document]:
+    def any(self, traffic: Traffic, limits: Sequence[Limit] = ()) -> str | list[Document]:
         """The same, with `none` for nothing."""
-        return self.some(traffic) if traffic else "none"
+        return self.limited(traffic, limits) if traffic else "none"
+
+    def limited(self, traffic: Traffic, limits: Sequence[Limit]) -> str | list[Document]:
+        """The same, ranges on which only some requests are allowed apart, each with what they are."""
+        if not limits:
+            return self.some(traffic)
+        out: list[Document] = []
+        rest = traffic
+        for limit in limits:
+            rest = subtract(rest, limit.traffic)
+            here = intersect(traffic, limit.traffic)
+            requests = {"side": "both", limit.kind: list(limit.rules)}
+            out += [{**row, "l7": [requests]} for row in _ranges(here)]
+        return sorted(out + _ranges(rest), key=lambda row: (str(row["protocol"]), row["from"], row["to"]))
 
 
 def _ranges(traffic: Traffic) -> list[Document]:
@@ -178,11 +191,25 @@ def _change(value: Change, ports: Ports, explain: str) -> Document:
         out["endpoint"] = value.endpoint
     if value.alike:
         out["alike"] = value.alike
+    if value.requests:
+        out["requests"] = [_requests(row, ports) for row in value.requests]
     return out | {"causes": [_cause(cause) for cause in value.causes], "witness": _witness(value.witness, explain)}
 
 
+def _requests(value: Requests, ports: Ports) -> Document:
+    out: Document = {"ports": ports.some(value.traffic), "wider": value.wider, "narrower": value.narrower}
+    if value.gained:
+        out["gained"] = value.gained
+    if value.lost:
+        out["lost"] = value.lost
+    return out
+
+
 def _before_after(value: Change | PairChange, ports: Ports) -> Document:
-    out: Document = {"before": ports.any(value.before), "after": ports.any(value.after)}
+    out: Document = {
+        "before": ports.any(value.before, value.limits_before),
+        "after": ports.any(value.after, value.limits_after),
+    }
     if value.before_possible:
         out["beforePossible"] = ports.some(value.before_possible)
     if value.after_possible:
@@ -213,6 +240,7 @@ def _witness(value: Witness, explain: str) -> Document:
         "decidedBefore": [decision(row) for row in value.decided_before],
         "decidedAfter": [decision(row) for row in value.decided_after],
         "explain": explain,
+        **({"request": value.request} if value.request else {}),
     }
 
 
@@ -248,12 +276,12 @@ def listing(value: Listing) -> Document:
 
 def _paths(value: Path, ports: Ports) -> Iterable[Document]:
     if value.open:
-        yield {"from": value.source, "to": value.destination, "ports": ports.some(value.open)}
+        yield {"from": value.source, "to": value.destination, "ports": ports.limited(value.open, value.limits)}
     if value.possible:
         yield {
             "from": value.source,
             "to": value.destination,
-            "ports": ports.some(value.possible),
+            "ports": ports.limited(value.possible, value.limits),
             "certainty": "possible",
             "because": list(value.because),
         }

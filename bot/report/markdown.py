@@ -10,7 +10,7 @@ from bot.gate.verdict import blocks
 from bot.report import graph, mermaid, sides, wording
 from bot.report.escape import code, plain, prose, target
 from bot.report.fold import folded
-from bot.report.words import Names, Part, cause_name, cause_words, change_ports, headline, number
+from bot.report.words import Names, Part, cause_name, cause_words, change_ports, headline, number, request_words
 
 if TYPE_CHECKING:
     from bot.reachability.change import Cause, Change, Decision
@@ -256,7 +256,10 @@ def _row(change: Change, environment: Environment, names: Names, page: Page) -> 
         why = f"{why}. " if why else ""
         why += f"Blocked by `fail-on: {', '.join(page.review.fail_on)}`"
     cells = [icon, what, _set(change.sources, names, page.level), _set(change.destinations, names, page.level)]
-    cells += [prose(change_ports(change, environment.universe, "→")), why, _paths(change)]
+    ports = prose(change_ports(change, environment.universe, "→"))
+    if change.requests:
+        ports += f": {code(request_words(change), 200)}"
+    cells += [ports, why, _paths(change)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -353,7 +356,8 @@ def _evidence(rows: Sequence[Change], environment: Environment, names: Names, pa
         port, _, protocol = witness.port.partition("/")
         ends = (_part(names.parts([end], True)[0], page.level.length) for end in (witness.source, witness.destination))
         lines = [
-            f"**{icon}{' → '.join(ends)} {prose(f'{protocol.upper()} {port}'.strip(), 60)}**",
+            f"**{icon}{' → '.join(ends)} {prose(f'{protocol.upper()} {port}'.strip(), 60)}**"
+            + (f" {code(witness.request, 120)}" if witness.request else ""),
             "",
             "| | Verdict | Decided by |",
             "|---|---|---|",

@@ -14,7 +14,17 @@ from bot.gate.verdict import blocks, exit_code
 from bot.report import sides
 from bot.report.escape import plain as clean
 from bot.report.fold import folded
-from bot.report.words import Names, cause_name, cause_words, change_ports, headline, number, plain_set, state
+from bot.report.words import (
+    Names,
+    cause_name,
+    cause_words,
+    change_ports,
+    headline,
+    number,
+    plain_set,
+    request_words,
+    state,
+)
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
@@ -159,8 +169,13 @@ def _row(
         ("from", sources),
         ("to", destinations),
         ("ports", change_ports(change, environment.universe)),
+        *([("asking", clean(request_words(change), 400))] if change.requests else []),
         ("paths", (f"{known:,}" if known else "") + also + (f" ({moved})" if moved else "")),
-        ("example", f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"),
+        (
+            "example",
+            f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"
+            + (f" {clean(witness.request)}" if witness.request else ""),
+        ),
         *_decided("before", witness.before, witness.decided_before),
         *_decided("after", witness.after, witness.decided_after),
         ("explain", clean(sides.explain(whole, witness, environment.name), 1000)),

@@ -231,9 +231,29 @@ def change_ports(change: Change, universe: Traffic, arrow: str = "->") -> str:
     after = state(change.after, change.after_possible, universe)
     if before == "none":
         return after
-    if after == "none":
+    if after == "none" or before == after:
         return before
     return f"{before} {arrow} {after}"
+
+
+def ports_of(change: Change, universe: Traffic) -> str:
+    """The traffic of a row after the change, or what there was before it where nothing is left."""
+    return traffic_words(change.after or change.before, universe)
+
+
+def request_words(change: Change) -> str:
+    """What requests a row gains and loses: `GET /admin newly allowed`; nothing where it is about ports alone."""
+    out: list[str] = []
+    for row in change.requests:
+        for answer, request, said in (
+            (row.wider, row.gained, "newly allowed"),
+            (row.narrower, row.lost, "no longer allowed"),
+        ):
+            if answer == "yes":
+                out.append(f"{request or 'some requests'} {said}")
+            elif answer == "unknown":
+                out.append(f"other requests possibly {said}")
+    return ", ".join(dict.fromkeys(out))
 
 
 def number(count: int, one: str, many: str = "") -> str:
@@ -252,9 +272,19 @@ def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
     sources, destinations = _brief(others_first, gains), _brief(to, gains)
     if gains and any(is_internet(name) for name in change.sources):
         more = "on more ports " if change.change == "widened" else ""
-        verb = "becomes" if len(destinations) == 1 else "become"
+        verb = "becomes" if len(destinations) == 1 and destinations[0].size < 2 else "become"
         return [*destinations, Part("words", f"{verb} reachable {more}from the internet")]
     ports = change_ports(change, universe)
+    requests = request_words(change)
+    if requests and change.before == change.after:
+        return [
+            Part("words", requests),
+            Part("words", "from"),
+            *sources,
+            Part("words", "to"),
+            *destinations,
+            Part("words", f"on {ports_of(change, universe)}"),
+        ]
     verbs = {
         "opened": "can now reach",
         "closed": "can no longer reach",
