@@ -28,7 +28,13 @@ _FAMILIES = {
     ("FQDNNetworkPolicy", "networking.gke.io"): "GKE",
 }
 _CALICO = ("projectcalico.org", "crd.projectcalico.org")
-_CALICO_POLICIES = ("NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy")
+_CALICO_POLICIES = (
+    "NetworkPolicy",
+    "GlobalNetworkPolicy",
+    "StagedNetworkPolicy",
+    "StagedGlobalNetworkPolicy",
+    "StagedKubernetesNetworkPolicy",
+)
 _POLICY_KINDS = sorted({*_CALICO_POLICIES, *(kind for kind, _ in _FAMILIES)})
 # Controllers by the name of what runs them.
 _CONTROLLERS = {

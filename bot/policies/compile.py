@@ -89,7 +89,8 @@ def _lower_sides(
     notes = chosen.notes(profiles.families(base, head))
     if lowering.cilium is not None:
         notes += lowering.cilium.notes()
-    return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, notes)
+    staged = lowering.calico.staged() if lowering.calico is not None else None
+    return Lowered(base_chain, head_chain, vocabulary, base_problems, head_problems, notes, staged)
 
 
 def _lower_both(

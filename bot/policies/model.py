@@ -49,7 +49,8 @@ class Label(NamedTuple):
     """A requirement on one attribute: `exists`, `in`, `prefix`, `suffix` or `contains` (negatives are a Not around it).
 
     `scope` says whose attribute it is: `pod`, `namespace`, `account`, `node`, or whatever the vocabulary of a CNI gives;
-    in scope `placement`, `node` is the node that a pod is known to run on, of the host network or not. An endpoint without that scope or key does not match.
+    in scope `placement`, `node` is the node that a pod is known to run on, of the host network or not. An endpoint without
+    that scope or key does not match.
     """
 
     scope: str
@@ -296,7 +297,8 @@ class Vocabulary(NamedTuple):
     `cidr_meets_pods`: whether address sets match pods at all. `port_numbers`: (name, protocol) -> every number it resolves to,
     `free_ports` among them: (name, protocol) -> the number that pods which are not in Git declare it at, which no rule names.
     `attributes`: (labels, namespace labels, namespace, service account) -> scope -> key -> value; None: scopes `pod` and `namespace`.
-    `base_attributes`: the same on the base, where it is another there. `hosts`: node name -> attributes of each node that policies may take a host network pod there for (None: it has none).
+    `base_attributes`: the same on the base, where it is another there.
+    `hosts`: node name -> attributes of each node that policies may take a host network pod there for (None: it has none).
     `ask`: (an end of a question, the node of the other end or '') -> the endpoints it may mean; None: not such an end.
     """
 
@@ -319,7 +321,10 @@ class Vocabulary(NamedTuple):
 
 
 class Lowered(NamedTuple):
-    """Both sides' chains; an unchanged policy is the identical Policy object in both."""
+    """Both sides' chains; an unchanged policy is the identical Policy object in both.
+
+    `staged`: where the head has policies that are staged and enforce nothing, its chain as it is, and as it would be with them.
+    """
 
     base: Chain
     head: Chain
@@ -327,3 +332,4 @@ class Lowered(NamedTuple):
     problems_base: tuple[Problem, ...]
     problems_head: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+    staged: tuple[Chain, Chain] | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.policies.calico import surroundings, validation
 from bot.policies.calico.chain import Chains
-from bot.policies.calico.drafts import Draft, Drafts, Key
+from bot.policies.calico.drafts import Draft, Drafts, Key, enforced
 from bot.policies.calico.entities import Entities
 from bot.policies.calico.hosts import UNPLACED, Hosts, extra_endpoints
 from bot.policies.calico.labels import Labels, attributes
@@ -39,6 +39,7 @@ class Calico:
         self._networks = Networks(terms, self._entities)
         self._emitter = Emitter(terms)
         self._read: dict[int, tuple[Policy, Draft]] = {}
+        self._head: list[Draft] = []
 
     def enter(self, side: Snapshot) -> bool:
         """Resolve through this side from now on; whether that differs from before."""
@@ -65,7 +66,7 @@ class Calico:
                 draft = None if policy is None else reread(policy)
             if draft is None:
                 return None
-            token = Policy(draft.key, draft.title, draft.object, (), draft.staged)
+            token = Policy(draft.key, draft.title, draft.object, (), bool(draft.staged))
             self._read[id(token)] = (token, draft)
             return token
 
@@ -74,12 +75,23 @@ class Calico:
     def joined(self, sides: Sequence[tuple[Chain, tuple[Problem, ...]]]) -> list[tuple[Chain, tuple[Problem, ...]]]:
         """Both sides' chains, given what was read of each; and what is wrong with what policies are resolved through."""
         drafts = [[self._read[id(token)][1] for token in chain.policies] for chain, _ in sides]
-        chains = Chains(self._labels, self._entities, self._emitter)
-        checkpoints, policies = chains.build(list(zip(drafts, self._around, strict=True)))
+        self._head = drafts[1]
+        checkpoints, policies = self._chains().build(list(zip(drafts, self._around, strict=True)))
         return [
             (Chain(checkpoints, own), (*problems, *_problems(side)))
             for own, (_, problems), side in zip(policies, sides, self._sides, strict=True)
         ]
+
+    def staged(self) -> tuple[Chain, Chain] | None:
+        """The head's chain as it is, and with its staged policies enforced; None where it has none."""
+        if not any(draft.staged for draft in self._head):
+            return None
+        around = self._around[1]
+        checkpoints, (plain, other) = self._chains().build([(self._head, around), (enforced(self._head), around)])
+        return Chain(checkpoints, plain), Chain(checkpoints, other)
+
+    def _chains(self) -> Chains:
+        return Chains(self._labels, self._entities, self._emitter)
 
     def vocabulary(self, plain: Vocabulary) -> Vocabulary:
         """The vocabulary of Kubernetes, with what Calico sees besides."""

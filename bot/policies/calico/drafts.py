@@ -5,7 +5,7 @@ Semantics: libcalico-go updateprocessors `networkpolicyprocessor.go`, `globalnet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.calico import validation
@@ -29,6 +29,7 @@ class Draft(NamedTuple):
     """A policy before its tier has a place. `selects`: over all labels, of pods of `namespace` only where it has one.
 
     `order` and then `tie` place it in its tier. `rules`: what was read of each direction it applies to.
+    `staged`: what it would do if it were enforced, `Set` or `Delete` the policy of its name ('' for one that is enforced).
     `forward`, `untracked`, `before_nat`: applyOnForward, doNotTrack, preDNAT. `ready`: a NetworkPolicy as Kubernetes defines it.
     """
 
@@ -42,7 +43,7 @@ class Draft(NamedTuple):
     tie: str
     selects: Node
     rules: Mapping[str, tuple[Spec, ...]]
-    staged: bool = False
+    staged: str = ""
     forward: bool = False
     untracked: bool = False
     before_nat: bool = False
@@ -56,7 +57,11 @@ class Drafts:
         self._entities = entities
 
     def read(self, obj: Object, key: Key, flaws: list[Flaw]) -> Draft | None:
-        """One policy; None where a flaw is such that Calico would refuse it."""
+        """One policy; None where a flaw is such that Calico would refuse it, and for a staged Kubernetes policy."""
+        if obj.kind == "StagedKubernetesNetworkPolicy":
+            reason = "staged: it enforces nothing, and what it would do is not looked at"
+            flaws.append(Flaw(("kind",), reason, refused=False))
+            return None
         found = validation.check(obj)
         flaws.extend(found)
         if any(flaw.refused for flaw in found):
@@ -64,7 +69,7 @@ class Drafts:
         spec = obj.value.get("spec")
         if not isinstance(spec, dict):
             spec = {}
-        staged = obj.kind.startswith("Staged")
+        staged = str(spec.get("stagedAction") or "Set") if obj.kind.startswith("Staged") else ""
         kind = obj.kind.removeprefix("Staged")
         namespace = obj.namespace if kind == "NetworkPolicy" else ""
         tier = spec.get("tier")
@@ -119,6 +124,26 @@ class Drafts:
             joined = both(found, under(accounts, PER_ACCOUNT))
             found = None if joined is None else narrowed(joined, ACCOUNT)
         return ALL if found is None else found
+
+
+def enforced(drafts: Iterable[Draft]) -> list[Draft]:
+    """The same policies with the staged ones in force: each in the place of the policy of its kind and name, or deleting it."""
+    found: dict[Key, Draft] = {}
+    staged: list[Draft] = []
+    for draft in drafts:
+        if draft.staged:
+            staged.append(draft)
+        else:
+            found[draft.key] = draft
+    for draft in staged:
+        group, namespace, name = draft.key
+        key = (group.removeprefix("Staged"), namespace, name)
+        found.pop(key, None)
+        if draft.staged == "Set":
+            kind = draft.kind.removeprefix("Staged")
+            tie = draft.tie.removesuffix(draft.kind) + kind
+            found[key] = draft._replace(staged="", kind=kind, tie=tie)
+    return list(found.values())
 
 
 def directions(obj: Object, spec: Mapping[str, object]) -> tuple[str, ...]:

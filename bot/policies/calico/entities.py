@@ -23,14 +23,15 @@ NAMED_HOST = tuple[Intervals, str, int, int]
 
 
 class Entity(NamedTuple):
-    """One side of a rule. `families`: the IP versions that its networks leave; `hosts`: (addresses, name, protocol, number)
-    of named ports of host endpoints on this side; `service`: its ports replace the rule's.
+    """One side of a rule. `families`: the IP versions that its networks leave, `inside` those of `nets` alone. `service`: its
+    ports replace the rule's. `hosts`: (addresses, name, protocol, number) of named ports of host endpoints on this side.
     """
 
     expr: Expr
     ports: Ports | None = None
     not_ports: Ports | None = None
     families: frozenset[int] = BOTH
+    inside: frozenset[int] = BOTH
     hosts: tuple[NAMED_HOST, ...] = ()
     service: Service | None = None
 
@@ -74,12 +75,13 @@ class Entities:
             parts.append(self.members(tree if negative is None else _and_not(tree, negative)))
         elif negative is not None:
             parts.append(Not(self.members(negative)))
-        families = BOTH
+        families = within = BOTH
         for field, inside in (("nets", True), ("notNets", False)):
             nets = value.get(field)
             if isinstance(nets, list) and nets:
                 ranges = _ranges(nets)
                 families &= _families(ranges)
+                within = _families(ranges) if inside else within
                 parts.append(InAddresses(ranges) if inside else Not(InAddresses(ranges)))
         service = self._service(value.get("services"))
         ports, not_ports = read_list(value.get("ports")), read_list(value.get("notPorts"))
@@ -87,7 +89,9 @@ class Entities:
             for pair in listed.numbers if listed is not None else ():
                 self._terms.name_numbers(self._terms.traffic(6, *pair))
         hosts = self._named_hosts(tree, ports) + self._named_hosts(tree, not_ports)
-        return Entity(self._terms.selectors.intern(conjunction(parts)), ports, not_ports, families, hosts, service)
+        return Entity(
+            self._terms.selectors.intern(conjunction(parts)), ports, not_ports, families, within, hosts, service
+        )
 
     def _positive(self, value: Mapping[str, object], namespace: str) -> Node | None:
         """Everything that must be so of one and the same endpoint, set or host."""

@@ -130,7 +130,8 @@ class Networks:
         found: Expr = self._terms.selectors.intern(InAddresses(ranges))
         four = intervals.intersect(ranges, addresses.ALL_V4)
         six = intervals.intersect(ranges, addresses.ALL_V6)
-        return Entity(found, families=(FOUR if four else frozenset()) | (SIX if six else frozenset()))
+        families = (FOUR if four else frozenset()) | (SIX if six else frozenset())
+        return Entity(found, families=families, inside=families)
 
 
 def _place(obj: Object, spec: Mapping[str, object]) -> tuple[str, float]:

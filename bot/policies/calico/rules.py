@@ -62,7 +62,8 @@ class Emitter:
         self, spec: Spec, egress: bool, subject: Expr, other: Expr = EVERYTHING, but: Traffic = NOTHING
     ) -> Iterator[Rule]:
         """The Rules of a rule for the `subject` at its own end and `other` ends only, but for some traffic."""
-        family = _FAMILY.get(spec.families)
+        known = (spec.destination if egress else spec.source).inside <= spec.families
+        family = None if known else _FAMILY.get(spec.families)
         peer = other if family is None else conjunction((other, family))
         near, far = (subject, peer) if egress else (peer, subject)
         source = self._intern(conjunction((near, spec.source.expr)))
