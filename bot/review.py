@@ -259,7 +259,7 @@ def _environment(scope: Scope, planned: Plan, before: Files, after: Files) -> En
         found.pairs,
         found.objects,
         len({workload.key for workload in head.workloads}),
-        len(lowered.head.policies),
+        sum(policy.object is not None for policy in lowered.head.policies),
         incomplete,
         coverage,
         found.assumptions,
