@@ -7,7 +7,7 @@ policies of a host on the way are evaluated by the same walk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.intervals import Intervals
 from bot.policies.traffic import Traffic
@@ -117,7 +117,7 @@ class Not(NamedTuple):
     tag: str = "not"
 
 
-Expr = Union[Everything, Nobody, Kind, InNamespace, Label, InAddresses, HasPort, Is, Maybe, And, Or, Not]
+Expr = Everything | Nobody | Kind | InNamespace | Label | InAddresses | HasPort | Is | Maybe | And | Or | Not
 
 PLACEMENT = "placement"
 EVERYTHING = Everything()
