@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,20 +66,37 @@ def test_open_paths_with_admin_policies_are_those_of_the_second_reading(world: W
 # --- The diff ---
 
 
-def _pairs(found: Difference) -> dict[tuple[str, str], tuple[Any, ...]]:
+class Values(NamedTuple):
+    """What a diff says of a pair, whether it stands in a row or in the list of pairs."""
+
+    before: Any
+    after: Any
+    before_possible: Any
+    after_possible: Any
+    endpoint: str
+
+
+NO_CHANGE = Values((), (), (), (), "")
+
+
+def _values(said: PairChange | Change) -> Values:
+    return Values(said.before, said.after, said.before_possible, said.after_possible, said.endpoint)
+
+
+def _pairs(found: Difference) -> dict[tuple[str, str], Values]:
     assert found.pairs is not None
-    pairs = {(pair.source, pair.destination): tuple(pair[2:]) for pair in found.pairs}
+    pairs = {(pair.source, pair.destination): _values(pair) for pair in found.pairs}
     assert len(pairs) == len(found.pairs), "a pair is listed twice"
     return pairs
 
 
-def _cells(rows: tuple[Change, ...]) -> dict[tuple[str, str], tuple[Any, ...]]:
-    cells: dict[tuple[str, str], tuple[Any, ...]] = {}
+def _cells(rows: tuple[Change, ...]) -> dict[tuple[str, str], Values]:
+    cells: dict[tuple[str, str], Values] = {}
     for row in rows:
         assert row.paths == len(row.sources) * len(row.destinations)
         for cell in itertools.product(row.sources, row.destinations):
             assert cell not in cells, "a pair stands in two rows"
-            cells[cell] = (row.before, row.after, row.before_possible, row.after_possible, row.endpoint)
+            cells[cell] = _values(row)
     return cells
 
 
@@ -91,8 +108,8 @@ def test_rows_expand_to_the_changed_pairs(change: tuple[World, World], pod_cidrs
     assert {cell: values for cell, values in cells.items() if cell[0] != cell[1]} == {
         cell: values for cell, values in _pairs(found).items() if cell[0] != cell[1]
     }
-    for values in cells.values():
-        assert values[0] != values[1] or values[2] != values[3]
+    for said in cells.values():
+        assert (said.before, said.before_possible) != (said.after, said.after_possible)
     assert [row.id for row in found.changes] == [f"c{n}" for n in range(1, len(found.changes) + 1)]
     for row in found.changes:
         assert {*row.sources, *row.destinations} <= {*found.endpoints}
@@ -105,8 +122,8 @@ def test_the_reverse_change_is_the_mirror(change: tuple[World, World], pod_cidrs
     forth = compared(sides(*change, pod_cidrs))
     back = compared(sides(change[1], change[0], pod_cidrs))
     mirrored = {
-        cell: (after, before, after_possible, before_possible, _mirrored(endpoint))
-        for cell, (before, after, before_possible, after_possible, endpoint) in _pairs(back).items()
+        cell: Values(said.after, said.before, said.after_possible, said.before_possible, _mirrored(said.endpoint))
+        for cell, said in _pairs(back).items()
     }
     assert _pairs(forth) == mirrored
     assert (forth.totals.opened, forth.totals.closed) == (back.totals.closed, back.totals.opened)
@@ -156,10 +173,11 @@ def test_the_diff_is_that_of_the_second_reading(change: tuple[World, World], pod
     ports = telling_ports(*change, free=before.free)
     pairs = _pairs(found)
     for source, destination in itertools.permutations([fact.id for fact in facts[-MOST_ENDPOINTS:]], 2):
-        was, became, maybe_was, maybe_became, _ = pairs.get((source, destination), ((), (), (), (), ""))
-        if (source, destination) in pairs:
-            _agrees(before, source, destination, ports, pod_cidrs, (was, maybe_was))
-            _agrees(after, source, destination, ports, pod_cidrs, (became, maybe_became))
+        said = pairs.get((source, destination), NO_CHANGE)
+        if said is not NO_CHANGE:
+            traffics = (said.before, said.before_possible), (said.after, said.after_possible)
+            _agrees(before, source, destination, ports, pod_cidrs, traffics[0])
+            _agrees(after, source, destination, ports, pod_cidrs, traffics[1])
         else:
             _unchanged(before, after, source, destination, ports, pod_cidrs)
 
@@ -242,3 +260,18 @@ def _with(cluster: Cluster, namespaces: dict[str, dict[str, str]]) -> Cluster:
 def _opens(pair: PairChange, protocol: str, port: int) -> bool:
     was = verdict_at(pair.before, pair.before_possible, protocol, port)
     return was < verdict_at(pair.after, pair.after_possible, protocol, port)
+
+
+def test_a_pod_that_the_other_policy_leaves_out() -> None:
+    """A changed selector is met without each other one too: here that pod is the only one for which a path opens."""
+    egress = {"podSelector": {}, "policyTypes": ["Egress"]}
+    others = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}
+    stays = _policy("stays", {**egress, "podSelector": others})
+    found = compared(sides([stays, _policy("p", egress)], [stays, _policy("p", {"podSelector": {}})]))
+    opened = {source for row in found.changes if row.change == "opened" for source in row.sources}
+    assert "a pod {app: web} in namespace alpha" in opened
+
+
+def _policy(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "alpha"}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}

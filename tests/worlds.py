@@ -21,7 +21,8 @@ DECLARED = ("alpha", "beta")
 NAMESPACES = (*DECLARED, "gamma")  # gamma is only ever implied
 POD_LABELS = {"app": ("web", "db", ""), "tier": ("fe", "be")}
 NAMESPACE_LABELS = {"env": ("prod", "dev"), "team": ("a",)}
-WORKLOADS = ("w0", "w1", "w2", "w3")
+WORKLOADS = ("w0", "w1", "w2")
+SERVICES = ("s0", "s1")
 PORT_NAMES = ("http", "dns")
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 PORTS = (1, 53, 80, 81, 8080, 65535)
@@ -55,7 +56,7 @@ def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def selectors(draw: st.DrawFn, alphabet: dict[str, tuple[str, ...]]) -> Manifest:
     """A label selector over an alphabet, with every operator; often empty."""
     out: Manifest = {}
-    if draw(st.booleans()):
+    if draw(st.integers(0, 2)) == 0:
         out["matchLabels"] = draw(_labels(alphabet))
     if draw(st.integers(0, 2)) == 0:
         out["matchExpressions"] = draw(st.lists(_requirement(alphabet), max_size=2))
@@ -252,11 +253,11 @@ def admin_policies(draw: st.DrawFn, name: str, priority: int, modern: bool) -> M
 @st.composite
 def services(draw: st.DrawFn, namespace: str, name: str) -> Manifest:
     """A Service of this identity: any type, target ports by number, by name and by default."""
-    port: Manifest = {"port": draw(st.sampled_from((80, 8080)))}
+    port: Manifest = {"port": 80}
     target = draw(st.sampled_from((None, 8080, *PORT_NAMES)))
     if target is not None:
         port["targetPort"] = target
-    protocol = draw(st.sampled_from((None, "UDP")))
+    protocol = draw(st.sampled_from((None, None, "UDP")))
     if protocol:
         port["protocol"] = protocol
     spec: Manifest = {"selector": draw(_labels(POD_LABELS)), "ports": [port]}
@@ -271,9 +272,7 @@ def services(draw: st.DrawFn, namespace: str, name: str) -> Manifest:
 @st.composite
 def ingresses(draw: st.DrawFn, namespace: str, name: str) -> Manifest:
     """An Ingress of this identity to a Service that may be there."""
-    backend = {
-        "service": {"name": draw(st.sampled_from(("s0", "s1"))), "port": {"number": draw(st.sampled_from((80, 8080)))}}
-    }
+    backend = {"service": {"name": draw(st.sampled_from(SERVICES)), "port": {"number": 80}}}
     if draw(st.booleans()):
         return _object("networking.k8s.io/v1", "Ingress", name, namespace, spec={"defaultBackend": backend})
     paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
@@ -290,12 +289,12 @@ def _slots(kinds: Sequence[str], modern: bool, exposed: bool, admin: bool) -> di
     slots: dict[str, list[Slot]] = {
         "namespace": [partial(namespaces, n) for n in DECLARED],
         "workload": [partial(workloads, n, w, kinds) for n in NAMESPACES for w in WORKLOADS],
-        "policy": [partial(network_policies, n, p) for n in NAMESPACES for p in ("p0", "p1", "p2")],
+        "policy": [partial(network_policies, n, p) for n in NAMESPACES for p in ("p0", "p1")],
     }
     if admin:
         slots["admin"] = [partial(admin_policies, f"a{i}", i, modern) for i in (1, 2, 3)]
     if exposed:
-        slots["service"] = [partial(services, n, s) for n in DECLARED for s in ("s0", "s1")]
+        slots["service"] = [partial(services, n, s) for n in DECLARED for s in SERVICES]
         slots["ingress"] = [partial(ingresses, n, "i0") for n in DECLARED]
     return slots
 
@@ -318,10 +317,29 @@ def worlds(
     slots = _slots(kinds, draw(st.booleans()) if admin else False, exposed, admin)
     out: World = []
     for name, choices in slots.items():
-        least, limit = (1, most) if name in ("workload", "policy") else (0, 2)
+        least, limit = {"workload": (2, most), "policy": (1, most), "service": (1, 3), "ingress": (1, 2)}.get(
+            name, (0, 2)
+        )
         picked = draw(st.lists(st.integers(0, len(choices) - 1), min_size=least, max_size=limit, unique=True))
         out += [draw(choices[i]()) for i in picked]
-    return _distinct(out)
+    return _distinct([_aimed(draw, manifest, out) for manifest in out])
+
+
+def _aimed(draw: st.DrawFn, manifest: Manifest, world: World) -> Manifest:
+    """A Service mostly selects by the labels of a workload that is there: at random it would reach nothing."""
+    if manifest["kind"] != "Service":
+        return manifest
+    found = [labels_of(m) for m in world if key(m)[1] == key(manifest)[1] and labels_of(m)]
+    often: bool = draw(st.sampled_from((True, True, True, False)))
+    if found and often:
+        manifest["spec"]["selector"] = draw(st.sampled_from(found))
+    return manifest
+
+
+def labels_of(manifest: Manifest) -> dict[str, str]:
+    """The labels of a workload's pods; those of nothing else."""
+    template = manifest if manifest["kind"] == "Pod" else manifest.get("spec", {}).get("template", {})
+    return template.get("metadata", {}).get("labels") or {}
 
 
 @st.composite
@@ -341,16 +359,17 @@ def changes(
         edit = draw(st.sampled_from(("again", "relabel", "remove", "add")))
         if edit == "add" or not head:
             choices = slots[draw(st.sampled_from(sorted(slots)))]
-            fresh = draw(choices[draw(st.integers(0, len(choices) - 1))]())
+            fresh = _aimed(draw, draw(choices[draw(st.integers(0, len(choices) - 1))]()), list(head.values()))
             head[key(fresh)] = fresh
             continue
-        at = draw(st.sampled_from(sorted(head)))
+        kind = draw(st.sampled_from(sorted({kind for kind, *_ in head}) + ["NetworkPolicy"]))
+        at = draw(st.sampled_from(sorted(found for found in head if found[0] == kind) or sorted(head)))
         if edit == "remove":
             del head[at]
         elif edit == "relabel":
             _relabel(draw, head[at])
         else:
-            head[at] = draw(_again(head[at], kinds))
+            head[at] = _aimed(draw, draw(_again(head[at], kinds)), list(head.values()))
     return base, _distinct(list(head.values()))
 
 
