@@ -21,9 +21,9 @@ from tests.reference.reading import End, Question, Verdict, egress, ingress
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 ALL = sorted(path.parent for path in FIXTURES.glob("*/changes.yaml"))
 VERIFIED = [fixture for fixture in ALL if (fixture / "expectations.yaml").exists()]
-# What the second reading does not know: policies that Kyverno generates (tests/manifests/kyverno/test_snapshots.py), and Cilium's
-# (tests/test_cilium_reviews.py).
-ELSEWHERE = {"kyverno-default-deny", "cilium-api-gateway"}
+# What the second reading does not know: policies that Kyverno generates (tests/manifests/kyverno/test_snapshots.py), Cilium's
+# (tests/test_cilium_reviews.py) and Calico's (tests/policies/calico/test_fixture.py).
+ELSEWHERE = {"kyverno-default-deny", "cilium-api-gateway", "calico-external-egress"}
 each = pytest.mark.parametrize("fixture", ALL, ids=lambda path: path.name)
 each_verified = pytest.mark.parametrize("fixture", VERIFIED, ids=lambda path: path.name)
 

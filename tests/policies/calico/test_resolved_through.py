@@ -1,0 +1,105 @@
+"""What changes when no policy does, but something that policies are resolved through."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.manifests.yaml import Reader
+from bot.policies.compile import lower
+from bot.reachability.analysis import Difference, compare
+from tests.policies.worlds import snapshot
+
+PODS = "\n---\n".join(
+    f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\n"
+    f"spec: {{template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{serviceAccountName: {name}, containers: [{{name: c}}]}}}}}}"
+    for name in ("web", "db")
+)
+
+
+def tier(name: str, order: int, end: str = "Deny") -> str:
+    return (
+        f"apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {{name: {name}}}\n"
+        f"spec: {{order: {order}, defaultAction: {end}}}"
+    )
+
+
+def policy(name: str, spec: str) -> str:
+    return (
+        f"apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: {name}}}\n"
+        f"spec: {{selector: \"app == 'db'\", types: [Ingress], {spec}}}"
+    )
+
+
+def network_set(cidr: str) -> str:
+    return (
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {name: office, labels: {kind: office}}\n"
+        f"spec: {{nets: [{cidr}]}}"
+    )
+
+
+def account(label: str) -> str:
+    return f"apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: web, namespace: shop, labels: {{trusted: '{label}'}}}}"
+
+
+def slice_of(address: str) -> str:
+    return (
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+        "metadata: {name: api-1, namespace: shop, labels: {kubernetes.io/service-name: api}}\n"
+        f"addressType: IPv4\nendpoints: [{{addresses: [{address}]}}]\nports: [{{port: 80}}]"
+    )
+
+
+def service(app: str) -> str:
+    return (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n"
+        f"spec: {{selector: {{app: {app}}}, ports: [{{port: 80}}]}}"
+    )
+
+
+TRUSTED = "ingress: [{action: Allow, source: {serviceAccounts: {selector: \"trusted == 'yes'\"}}}]"
+FROM_OFFICE = "ingress: [{action: Allow, source: {selector: \"kind == 'office'\"}}]"
+FROM_API = "ingress: [{action: Allow, source: {services: {name: api, namespace: shop}}}]"
+IN_TIERS = [
+    policy("let-in", "tier: a, ingress: [{action: Allow}]"),
+    policy("keep-out", "tier: b, ingress: [{action: Deny}]"),
+]
+CHANGES = {
+    "a tier behind another": (IN_TIERS, [tier("a", 1), tier("b", 2)], [tier("a", 3), tier("b", 2)], "closed"),
+    "the end of a tier": ([policy("none", "tier: a")], [tier("a", 1)], [tier("a", 1, "Pass")], "opened"),
+    "a network set": (
+        [policy("p", FROM_OFFICE)],
+        [network_set("203.0.113.0/25")],
+        [network_set("203.0.113.0/24")],
+        "opened",
+    ),
+    "a label of an account": ([policy("p", TRUSTED)], [account("no")], [account("yes")], "opened"),
+    "an endpoint of a Service": (
+        [policy("p", FROM_API)],
+        [slice_of("203.0.113.1")],
+        [slice_of("203.0.113.2")],
+        "opened",
+    ),
+    "the selector of a Service": ([policy("p", FROM_API)], [service("none")], [service("web")], "opened"),
+}
+
+
+def compared(base: list[str], head: list[str], full: bool = False) -> Difference:
+    reader = Reader()
+    before, after = (snapshot("\n---\n".join([PODS, *texts]), reader) for texts in (base, head))
+    assert before.unread == after.unread == []
+    return compare(before, after, lower(before, after, "calico"), pairs=True, full=full)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_it_shows_the_paths_it_changes(name: str) -> None:
+    policies, before, after, verdict = CHANGES[name]
+    found = compared([*policies, *before], [*policies, *after])
+    assert verdict in {change.change for change in found.changes}
+    assert all(change.causes for change in found.changes)
+    assert found.pairs == compared([*policies, *before], [*policies, *after], full=True).pairs
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_nothing_changes_without_a_change(name: str) -> None:
+    policies, before, _, _ = CHANGES[name]
+    assert compared([*policies, *before], [*policies, *before]).changes == ()
