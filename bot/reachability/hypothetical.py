@@ -193,7 +193,9 @@ class _Search:
         """The pod with each selector, in turn, that can meet it in this role."""
         out: dict[_Wanted, None] = {}
         for expr in (*self._homes[role].get(wanted.namespace or "", {}), *self._wide[role]):
-            for partner in self._alternatives(expr) or ():
+            # Without a negative selector is with what it leaves out; without a positive one is the pod as it is.
+            without = [w for w in self._alternatives(expr, False) or () if _names_a_value(w)]
+            for partner in (*(self._alternatives(expr) or ()), *without):
                 both = self._merge(wanted, partner)
                 if both is not None and both != wanted and self._possible(both):
                     out[both] = None
@@ -352,6 +354,10 @@ def _pairs(section: Section) -> list[tuple[Expr, Expr]]:
     return rules + [(isolation.source, isolation.destination) for isolation in section.isolates]
 
 
+def _names_a_value(wanted: _Wanted) -> bool:
+    return any(value not in (None, ELSEWHERE) for _, value in wanted.labels + wanted.namespace_labels)
+
+
 def _label_alternatives(label: Label, positive: bool) -> list[_Wanted]:
     values: list[str | None]
     if label.operator == "exists":
@@ -370,7 +376,7 @@ def _label_alternatives(label: Label, positive: bool) -> list[_Wanted]:
         return [_Wanted(None, (), ((label.key, value),)) for value in values]
     if label.scope == "pod":
         return [_Wanted(None, ((label.key, value),)) for value in values]
-    return []
+    return [] if positive else [_Wanted()]
 
 
 def _join(
