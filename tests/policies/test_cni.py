@@ -86,7 +86,7 @@ def test_where_nothing_is_enforced_everything_is_open_and_the_first_note_says_so
     assert [(p.reason.partition(":")[0], p.refused) for p in found.problems_head] == [("no effect", False)]
 
 
-@pytest.mark.parametrize(("text", "count"), [(CILIUM, 1), (CALICO, 1), (ANTREA, 1), (CILIUM + CALICO, 2)])
+@pytest.mark.parametrize(("text", "count"), [(ANTREA, 1), (CILIUM + CALICO, 2)])
 def test_policies_that_count_and_are_not_analysed_make_the_review_incomplete(text, count):
     found = problems(NP + text)
     assert [(reason.partition(" policies ")[2], refused) for _, reason, refused in found] == [
@@ -94,12 +94,16 @@ def test_policies_that_count_and_are_not_analysed_make_the_review_incomplete(tex
     ] * count
 
 
+def titles(found):
+    return [policy.title for policy in found.head.policies if policy.object is not None]
+
+
 def test_the_version_of_an_image_decides_where_it_is_known():
     old, new = daemon_set("calico-node", "docker.io/calico/node:v3.31.2"), daemon_set("calico-node", "calico/node:v3.32.0")
-    assert [p.title for p in lowered(ANP + CNP + old).head.policies] == ["AdminNetworkPolicy a (priority 1)"]
-    assert [p.title for p in lowered(ANP + CNP + new).head.policies] == ["ClusterNetworkPolicy c (Admin, priority 1)"]
+    assert titles(lowered(ANP + CNP + old)) == ["AdminNetworkPolicy a (priority 1)"]
+    assert titles(lowered(ANP + CNP + new)) == ["ClusterNetworkPolicy c (Admin, priority 1)"]
     unknown = lowered(ANP + CNP + daemon_set("calico-node"))
-    assert len(unknown.head.policies) == 2
+    assert len(titles(unknown)) == 2
     assert sum("from version 3." in note for note in unknown.notes) == 2
 
 

@@ -74,8 +74,7 @@ class Networks:
             if found:
                 rules[direction] = tuple(found)
         kind, prefix = KEPT_AS[obj.kind]
-        title = f"{obj.kind} {obj.name} (tier {tier})"
-        return Draft(policy.key, title, kind, obj, "", tier, order, f"{prefix}{obj.name}//{kind}", selects, rules)
+        return Draft(policy.key, policy.title, kind, obj, "", tier, order, f"{prefix}{obj.name}//{kind}", selects, rules)
 
     def _rule(self, obj: Object, rule: Mapping[str, object], direction: str, i: int) -> list[Spec]:
         """The rules of one rule; one that Calico cannot convert denies everything, or is dropped where it would allow."""
