@@ -68,7 +68,8 @@ class Borrower(NamedTuple):
 class Contents(NamedTuple):
     """Everything in one document; `borrowers` become workloads once the whole side is known.
 
-    `flaws` are missing from the rest, `oddities` are in it.
+    `flaws` are missing from the rest, `oddities` are in it. `broken`: why it could not be read, where nothing in it looks like
+    Kubernetes; it counts in a file that has Kubernetes objects.
     """
 
     objects: tuple[Object, ...] = ()
@@ -76,6 +77,7 @@ class Contents(NamedTuple):
     borrowers: tuple[Borrower, ...] = ()
     flaws: tuple[Flaw, ...] = ()
     oddities: tuple[Flaw, ...] = ()
+    broken: Flaw | None = None
 
 
 NOTHING = Contents()
@@ -114,8 +116,14 @@ def _read(document: Document, default_namespace: str) -> Contents:
 
 
 _WORDS = re.compile(r"\b(?:apiVersion|kind)\b")
+_KEYS = re.compile(r"""\b(apiVersion|kind)["']?[ \t]*:""")
 _TEMPLATING = re.compile(r"\{\{|\{%|\$\{\w")
 _TEMPLATE_AT_MARGIN = re.compile(r"^\{\{", re.MULTILINE)
+
+
+def looks_like_kubernetes(document: Document) -> bool:
+    """Whether the text has the two keys that every object has."""
+    return {"apiVersion", "kind"} <= set(_KEYS.findall(document.text))
 
 
 def _unparsed(document: Document, error: YamlProblem) -> Contents:
@@ -123,7 +131,7 @@ def _unparsed(document: Document, error: YamlProblem) -> Contents:
     text = document.text
     template = _TEMPLATING.search(text)
     if text and not _WORDS.search(text) and not _TEMPLATE_AT_MARGIN.search(text):
-        return NOTHING
+        return Contents(broken=Flaw((error.line, error.line), error.reason))
     if template is not None and not error.reason.startswith("the key"):
         line = text.count("\n", 0, template.start()) + 1
         return Contents(flaws=(Flaw((line, line), "unresolved templating: a template, not a manifest"),))

@@ -6,7 +6,7 @@ import gc
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.manifests.objects import Borrower, Object, contents
+from bot.manifests.objects import Borrower, Object, contents, looks_like_kubernetes
 from bot.manifests.workloads import ContainerPort, Workload
 from bot.sources import Unread
 
@@ -97,8 +97,12 @@ def _load(files: Files, reader: Reader, default_namespace: str) -> Snapshot:
     snapshot = Snapshot()
     found: dict[Key, tuple[Object, Workload | Borrower | None, str, int]] = {}
     for file, data in files.contents.items():
-        for document, line, _ in reader.read(file, data):
+        documents = reader.read(file, data)
+        broken: list[tuple[int, str]] = []
+        for document, line, _ in documents:
             inside = contents(document, default_namespace)
+            if inside.broken is not None:
+                broken.append((line + inside.broken.lines[0] - 1, inside.broken.reason))
             for obj in inside.objects:
                 _put(snapshot, found, obj, None, file, line)
             for workload in inside.workloads:
@@ -111,6 +115,8 @@ def _load(files: Files, reader: Reader, default_namespace: str) -> Snapshot:
             for oddity in inside.oddities:
                 first, last = oddity.lines
                 snapshot.notes.append(Note(file, (line + first - 1, line + last - 1), oddity.reason))
+        if broken and any(looks_like_kubernetes(document) for document, _, _ in documents):
+            snapshot.unread.extend(Unread(file, (line, line), reason) for line, reason in broken)
     borrowers: list[Borrower] = []
     objects: list[tuple[Key, Object]] = []
     for key, (obj, what, file, line) in found.items():

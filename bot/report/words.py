@@ -272,7 +272,7 @@ def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
     sources, destinations = _brief(others_first, gains), _brief(to, gains)
     if gains and any(is_internet(name) for name in change.sources):
         more = "on more ports " if change.change == "widened" else ""
-        verb = "becomes" if len(destinations) == 1 and destinations[0].size < 2 else "become"
+        verb = "becomes" if len(destinations) == 1 else "become"
         return [*destinations, Part("words", f"{verb} reachable {more}from the internet")]
     ports = change_ports(change, universe)
     requests = request_words(change)

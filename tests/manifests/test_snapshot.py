@@ -340,3 +340,11 @@ def test_the_collector_is_left_as_it_was():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("broken", ["a: [", "- b: 'c", "\tx: 1"])
+def test_what_does_not_parse_counts_in_a_file_of_kubernetes_objects(broken):
+    assert reasons(side({"a.yaml": f"{POLICY}---\n{broken}\n"})) != []
+    found = side({"a.yaml": f"{broken}\n---\n{POLICY}", "b.yaml": f"a: 1\n---\n{broken}\n"})
+    assert [(row.file, row.lines) for row in found.unread] == [("a.yaml", found.unread[0].lines)]
+    assert KEY in found.objects
