@@ -7,6 +7,7 @@ map over the whole IPv4 line, cut where values differ and nowhere else, since th
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
@@ -83,9 +84,8 @@ def _line(pieces: list[tuple[int, int, tuple[Ports, ...]]]) -> tuple[tuple[int, 
     cuts = sorted({0, LAST + 1, *(p[0] for p in pieces), *(p[1] + 1 for p in pieces)})
     starts: dict[int, tuple[Ports, ...]] = {}
     for first, last, values in pieces:
-        for cut in cuts:
-            if first <= cut <= last:
-                starts[cut] = tuple(map(_union, starts[cut], values)) if cut in starts else values
+        for cut in cuts[bisect_left(cuts, first) : bisect_right(cuts, last)]:
+            starts[cut] = tuple(map(_union, starts[cut], values)) if cut in starts else values
     out: list[tuple[int, int, tuple[Ports, ...]]] = []
     for first, end in pairwise(cuts):
         values = starts.get(first, ())
@@ -151,13 +151,14 @@ def ours_diffed(document: Mapping[str, Any], before: Mapping[str, Any], after: M
 def _expand(
     endpoints: Mapping[str, Mapping[str, Any]], rows: Iterable[tuple[str, str, tuple[Any, ...]]]
 ) -> Iterable[tuple[str, str, tuple[Ports, ...]]]:
+    ends = {name: _our_ends(name, facts) for name, facts in endpoints.items()}
     for source, destination, values in rows:
         if source == destination:  # between replicas: netpol-analyzer has no such pairs
             continue
-        ends = (_our_ends(source, endpoints[source]), _our_ends(destination, endpoints[destination]))
-        for one in ends[0]:
-            for other in ends[1]:
-                yield one, other, tuple(map(_our_ports, values))
+        ports = tuple(map(_our_ports, values))
+        for one in ends[source]:
+            for other in ends[destination]:
+                yield one, other, ports
 
 
 def _our_ends(name: str, facts: Mapping[str, Any]) -> list[str]:
