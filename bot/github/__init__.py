@@ -1,0 +1,1 @@
+"""What netreach says on GitHub: the comment, the check run, and the Action that brings them there."""

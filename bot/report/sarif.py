@@ -1,0 +1,100 @@
+"""A review in, a SARIF 2.1.0 log out, within what GitHub's code scanning takes (SARIF support for code scanning, docs.github.com).
+
+GitHub shows an alert in a pull request only where all its lines were added or edited, never for what was deleted: the comment and the
+check say more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bot import __version__
+from bot.report.annotations import Finding, findings
+
+if TYPE_CHECKING:
+    from bot.review import Review
+
+MOST = 5_000
+_LEVELS = {"failure": "error", "warning": "warning", "notice": "note"}
+_RULES = {
+    "opened": ("PathOpened", "A network path is opened", "A path that was closed, or not there, is open."),
+    "widened": ("PathWidened", "A network path is widened", "A path that was open is open for more traffic."),
+    "closed": ("PathClosed", "A network path is closed", "A path that was open is closed: something may stop working."),
+    "narrowed": ("PathNarrowed", "A network path is narrowed", "A path is open for less traffic than it was."),
+    "incomplete": ("CouldNotBeRead", "Something could not be read", "Nothing is known about what it says."),
+}
+
+
+def review(value: Review) -> str:
+    """The log as text; at most 5,000 results, the most severe first."""
+    import json
+
+    found = findings(value)
+    rules = list(_RULES)
+    run = {
+        "tool": {"driver": {"name": "netreach", "version": __version__, "rules": [_rule(name) for name in rules]}},
+        "automationDetails": {"id": "netreach/"},
+        "columnKind": "utf16CodeUnits",
+        "results": [_result(row, rules) for row in found[:MOST]],
+    }
+    if len(found) > MOST:
+        run["properties"] = {"resultsLeftOut": len(found) - MOST}
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    return json.dumps(log, indent=1, ensure_ascii=True) + "\n"
+
+
+def _rule(name: str) -> dict[str, Any]:
+    title, short, full = _RULES[name]
+    return {
+        "id": f"netreach/{name}",
+        "name": title,
+        "shortDescription": {"text": short},
+        "fullDescription": {"text": full},
+        "defaultConfiguration": {"level": "note" if name in ("closed", "narrowed") else "warning"},
+        "properties": {"tags": ["security", "network"]},
+    }
+
+
+def _result(row: Finding, rules: list[str]) -> dict[str, Any]:
+    name = row.change.change if row.change is not None else "incomplete"
+    at = row.annotation
+    return {
+        "ruleId": f"netreach/{name}",
+        "ruleIndex": rules.index(name),
+        "level": _LEVELS[at.level],
+        "message": {"text": f"{at.title}\n{at.message}"},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": _uri(at.file or _gone(row)), "uriBaseId": "%SRCROOT%"},
+                    "region": {"startLine": max(1, at.first), "endLine": max(1, at.last)},
+                }
+            }
+        ],
+        "partialFingerprints": {"netreach/v1": _fingerprint(row)},
+    }
+
+
+def _gone(row: Finding) -> str:
+    """A result needs a place: the file that was deleted, else the settings."""
+    causes = row.change.causes if row.change is not None else ()
+    return next((cause.file for cause in causes if cause.file), ".netreach.yml")
+
+
+def _uri(path: str) -> str:
+    from urllib.parse import quote
+
+    return quote(path.encode("utf-8", "surrogatepass"), safe="/")
+
+
+def _fingerprint(row: Finding) -> str:
+    """The same from one commit to the next while it says the same of the same objects, wherever their lines are."""
+    import hashlib
+
+    if row.change is None:
+        said: tuple[object, ...] = (row.annotation.file, row.annotation.message)
+    else:
+        causes = sorted((cause.object, cause.change) for cause in row.change.causes)
+        said = (row.change.change, row.change.sources, row.change.destinations, causes, row.change.after)
+    text = repr((row.environment.name, said))
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]

@@ -1,0 +1,64 @@
+"""A repository on disk and what it lacks in, the commits fetched out: the only network access of git, used by the Action and the App."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+from collections.abc import Sequence
+
+from bot.errors import GitError
+
+SECONDS = 600
+
+
+def fetch(
+    repo: str, remote: str, refspecs: Sequence[str], server: str = "", token: str = "", whole: bool = False
+) -> None:
+    """Fetch the refspecs into the repository. Raises GitError, without the token in its words.
+
+    `token` goes to addresses below `server` (`https://github.com`) only, by way of the environment: it is in no argument and
+    in no file. `whole`: a shallow clone gets its whole history.
+    """
+    arguments = ["git", "-C", repo, "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]
+    arguments += ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
+    if whole and run(repo, "rev-parse", "--is-shallow-repository") == "true":
+        arguments.append("--unshallow")
+    try:
+        done = subprocess.run(  # noqa: S603
+            [*arguments, "--", remote, *refspecs],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=_environment(server, token),
+            timeout=SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        raise GitError(f"git cannot be run: {error.strerror or error}") from None
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git fetch took longer than {SECONDS} seconds") from None
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
+        raise GitError(f"git could not fetch {', '.join(refspecs)}: {said[-1] if said else 'it said nothing'}")
+
+
+def run(repo: str, *arguments: str) -> str:
+    """What a git command that reads says, '' where it fails. Raises GitError without git."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", repo, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise GitError(f"git cannot be run: {error.strerror or error}") from None
+    return done.stdout.decode("utf-8", "backslashreplace").strip() if done.returncode == 0 else ""
+
+
+def _environment(server: str, token: str) -> dict[str, str]:
+    out = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    if token and server:
+        known = int(out.get("GIT_CONFIG_COUNT", "0") or 0)
+        secret = base64.b64encode(f"x-access-token:{token}".encode()).decode("ascii")
+        out["GIT_CONFIG_COUNT"] = str(known + 1)
+        out[f"GIT_CONFIG_KEY_{known}"] = f"http.{server.rstrip('/')}/.extraheader"
+        out[f"GIT_CONFIG_VALUE_{known}"] = f"AUTHORIZATION: basic {secret}"
+    return out
