@@ -25,7 +25,7 @@ class Value(NamedTuple):
         out = ""
         for part in self.path:
             out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else str(part)
-        return out or "the config"
+        return out or "the file"
 
     def wrong(self, message: str) -> UsageError:
         """What to raise for a mistake in this value."""

@@ -148,7 +148,7 @@ allow:
         ("paths: {}\n", 1, "version is missing in the config: say version: 1"),
         ("version: 2\n", 1, "version must be a number from 1 to 1, not '2'"),
         ("version:\n", 1, "version must be a number from 1 to 1, not nothing"),
-        ("- 1\n", 1, "the config must be a mapping, not a list"),
+        ("- 1\n", 1, "the file must be a mapping, not a list"),
         ("version: 1\n1: 2\n", 2, "unknown key '1'"),
         ("version: 1\npaths: k8s\n", 2, "paths must be a mapping, not 'k8s'"),
         ("version: 1\npaths:\n  include: k8s\n", 3, "paths.include must be a list, not 'k8s'"),

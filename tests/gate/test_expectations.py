@@ -54,7 +54,7 @@ expectations:
     ("text", "message"),
     [
         ("expectatons: []", "e.yaml:1: unknown key 'expectatons': did you mean expectations?"),
-        ("[]", "e.yaml:1: the config must be a mapping, not a list"),
+        ("[]", "e.yaml:1: the file must be a mapping, not a list"),
         ("{}", "e.yaml:1: expectations is missing"),
         ("expectations: []", "e.yaml: no expectations in it"),
         ("expectations: {}", "e.yaml:1: expectations must be a list, not a mapping"),
