@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+Lines = tuple[int, int]
 
 
 class Unread(NamedTuple):
@@ -20,14 +23,28 @@ class Unread(NamedTuple):
     content: str | None = ""
 
 
+class Made(NamedTuple):
+    """What is known of a file that no repository holds, as it was rendered from others.
+
+    `namespace`: of its objects that name none (None: as elsewhere). `origin`: first and last line in it to the file and the lines that
+    a person can change.
+    """
+
+    namespace: str | None
+    origin: Callable[[int, int], tuple[str, Lines]]
+
+
 class Files(NamedTuple):
     """One side as read.
 
     `label` is what a person calls it, `sha` the commit (None: a folder, or the working tree), `contents` each file's bytes by its
-    path ('/' between its parts, relative to the root), in the order of the paths, `skipped` what could not be read.
+    path ('/' between its parts, relative to the root), in the order of the paths, `skipped` what could not be read. `links`: where each
+    symbolic link of the tree ends, filled only where every file is asked for. `made`: those of `contents` that were rendered.
     """
 
     label: str
     sha: str | None
     contents: dict[str, bytes]
     skipped: list[Unread]
+    links: Mapping[str, str] = {}
+    made: Mapping[str, Made] = {}

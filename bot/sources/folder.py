@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bot.errors import UsageError
 from bot.sources import Files, Unread
@@ -20,19 +20,25 @@ def read_folder(
     exclude: Sequence[str] = (),
     known: dict[bytes, bytes] | None = None,
     limits: Limits = LIMITS,
+    every: Callable[[str], bool] | None = None,
 ) -> Files:
     """Every .yaml, .yml and .json file below `path`, or the file `path` itself whatever its name.
 
     A symbolic link to a file within the folder is read, one that leaves it is `skipped`; linked folders are not entered, as
     kubectl does not. `known` is shared by reads that are compared: equal contents become one and the same bytes object.
+    `every`: read whatever files have names that it accepts, and where all links end, in place of the YAML and JSON.
     Raises UsageError where there is nothing to read.
     """
     known = {} if known is None else known
+    links: dict[str, str] = {}
     try:
         mode = os.stat(path).st_mode
         root = os.path.realpath(path)
         if stat.S_ISDIR(mode):
-            found, skipped = _walk(root, include, exclude)
+            if every is None:
+                found, skipped = _walk(root, include, exclude)
+            else:
+                found, skipped, links = _walk_every(root, every)
         elif stat.S_ISREG(mode):
             found, skipped = [(os.path.basename(path), root)], []
         else:
@@ -59,13 +65,50 @@ def read_folder(
         else:
             contents[name] = known.setdefault(data, data)
             total += len(data)
-    return Files(path, None, contents, sorted(skipped, key=lambda unread: (unread.file, unread.reason)))
+    return Files(path, None, contents, sorted(skipped, key=lambda unread: (unread.file, unread.reason)), links)
 
 
-def read_folders(base: str, head: str, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> tuple[Files, Files]:
+def read_folders(
+    base: str,
+    head: str,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    every: Callable[[str], bool] | None = None,
+) -> tuple[Files, Files]:
     """Two folders to compare: contents that are equal on both sides are the same bytes object. Raises UsageError."""
     known: dict[bytes, bytes] = {}
-    return read_folder(base, include, exclude, known), read_folder(head, include, exclude, known)
+    before = read_folder(base, include, exclude, known, every=every)
+    return before, read_folder(head, include, exclude, known, every=every)
+
+
+def _walk_every(root: str, chosen: Callable[[str], bool]) -> tuple[list[tuple[str, str]], list[Unread], dict[str, str]]:
+    """Every chosen file, and where each link below the root ends, relative to it."""
+    found: list[tuple[str, str]] = []
+    skipped: list[Unread] = []
+    links: dict[str, str] = {}
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        try:
+            entries = list(os.scandir(os.path.join(root, prefix)))
+        except OSError:
+            continue
+        for entry in entries:
+            name = prefix + entry.name
+            if _shown(name) != name:
+                continue
+            if entry.is_symlink():
+                end = os.path.realpath(entry.path)
+                if os.path.commonpath((root, end)) == root:
+                    links[name] = os.path.relpath(end, root)
+                elif chosen(name):
+                    skipped.append(Unread(name, None, "a symbolic link that leaves the folder is not followed"))
+            elif entry.is_dir(follow_symlinks=False):
+                if entry.name not in IGNORED:
+                    folders.append(name + "/")
+            elif chosen(name):
+                found.append((name, entry.path))
+    return found, skipped, dict(sorted(links.items()))
 
 
 def _walk(root: str, include: Sequence[str], exclude: Sequence[str]) -> tuple[list[tuple[str, str]], list[Unread]]:

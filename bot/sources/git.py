@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from bot.errors import GitError, UsageError
@@ -53,13 +53,15 @@ def compare(
     *,
     strict: bool = False,
     limits: Limits = LIMITS,
+    every: Callable[[str], bool] | None = None,
 ) -> Comparison:
     """The two sides of a pull request in the repository that the folder `repo` is in.
 
     `base` None: origin's default branch, else main, else master. `head` None: the working tree with its uncommitted and untracked
     files, without the ignored ones. `mode` merge: the tip of `base` against `head` merged into it, which is what a merge changes;
     where that conflicts, the merge base against `head`, with a note, or with `strict` an error. branch: the merge base against
-    `head`. exact: the two as they are. Equal contents are one and the same bytes object. Raises GitError and UsageError.
+    `head`. exact: the two as they are. Equal contents are one and the same bytes object. `every`: read whatever files have paths that it
+    accepts, and where all links end, in place of the YAML and JSON. Raises GitError and UsageError.
     """
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: not one of {', '.join(MODES)}")
@@ -85,7 +87,7 @@ def compare(
         if mode == "branch":
             merge_base = _merge_base(git, before, after)
             old = _Point(f"merge base with {before.label}", merge_base, merge_base)
-        reader = _Reader(git, matches, limits)
+        reader = _Reader(git, matches, limits, every)
         return Comparison(
             base=reader.read(old.label, old.commit, old.tree),
             head=reader.read(
@@ -101,13 +103,30 @@ def compare(
 
 
 def read_ref(
-    repo: str, ref: str, include: Sequence[str] = (), exclude: Sequence[str] = (), limits: Limits = LIMITS
+    repo: str,
+    ref: str,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    limits: Limits = LIMITS,
+    every: Callable[[str], bool] | None = None,
 ) -> Files:
-    """One ref of the repository that the folder `repo` is in. Raises GitError and UsageError."""
+    """One ref of the repository that the folder `repo` is in; `every` as in `compare`. Raises GitError and UsageError."""
     matches = matcher(include, exclude)
     with open_repository(repo) as git:
         point = _resolve(git, ref)
-        return _Reader(git, matches, limits).read(point.label, point.commit, point.tree)
+        return _Reader(git, matches, limits, every).read(point.label, point.commit, point.tree)
+
+
+def days(repo: str, commits: Sequence[str]) -> list[str]:
+    """The day (YYYY-MM-DD, UTC) that each commit was made on, in the order of `commits`. Raises GitError."""
+    from datetime import datetime, timezone
+
+    with open_repository(repo) as git:
+        out = []
+        for commit in commits:
+            text = git.output("read when a commit was made", "show", "-s", "--format=%ct", commit, "--").strip()
+            out.append(datetime.fromtimestamp(int(text), timezone.utc).strftime("%Y-%m-%d"))
+        return out
 
 
 def _sha(head: str | None, after: _Point) -> str | None:
@@ -248,12 +267,21 @@ def _too_large(path: str, limits: Limits, content: str | None) -> Unread:
 class _Reader:
     """Reads the trees of one repository under one selection."""
 
-    def __init__(self, git: Repository, matches: Callable[[str], bool], limits: Limits) -> None:
+    def __init__(
+        self,
+        git: Repository,
+        matches: Callable[[str], bool],
+        limits: Limits,
+        every: Callable[[str], bool] | None = None,
+    ) -> None:
         self._git = git
         self._matches = matches
         self._limits = limits
+        self._every = every
 
     def read(self, label: str, sha: str | None, tree: str, unread: tuple[Unread, ...] = ()) -> Files:
+        if self._every is not None:
+            return self._read_every(label, sha, tree, self._every)
         entries, whole = self._git.listing(tree, self._limits.listing_bytes)
         skipped = list(unread)
         if not whole:
@@ -290,6 +318,43 @@ class _Reader:
         contents = self._contents(dict(sorted(wanted.items())), skipped)
         return Files(label, sha, contents, sorted(skipped, key=lambda unread: (unread.file, unread.reason)))
 
+    def _read_every(self, label: str, sha: str | None, tree: str, chosen: Callable[[str], bool]) -> Files:
+        entries, _ = self._git.listing(tree, self._limits.listing_bytes)
+        wanted: dict[str, str] = {}
+        skipped: list[Unread] = []
+        files: dict[str, str] = {}
+        pointers: dict[str, str] = {}
+        for mode, name, path in _entries(entries):
+            if mode == "160000":
+                if chosen(f"{path}/x"):
+                    skipped.append(_submodule(path, name))
+                continue
+            (pointers if mode == "120000" else files)[path] = name
+            if mode != "120000" and chosen(path):
+                wanted[path] = name
+        links: dict[str, str] = {}
+        for path, end in self._ends(pointers):
+            if end is not None:
+                links[path] = end
+            elif chosen(path):
+                skipped.append(Unread(path, None, "a symbolic link that leaves the repository is not followed"))
+        contents = self._contents(dict(sorted(wanted.items())), skipped)
+        skipped.sort(key=lambda unread: (unread.file, unread.reason))
+        return Files(label, sha, contents, skipped, dict(sorted(links.items())))
+
+    def _ends(self, pointers: dict[str, str]) -> list[tuple[str, str | None]]:
+        """Where each link of a tree ends when all of them are followed; None: outside."""
+        names = list(dict.fromkeys(pointers.values()))
+        sizes = self._git.sizes(names)
+        short = [
+            name for name, blob in zip(names, sizes, strict=True) if blob is not None and blob.size <= _LONGEST_LINK
+        ]
+        blobs = self._git.blobs(short)
+        targets = {
+            path: blobs[name].decode("utf-8", "surrogateescape") for path, name in pointers.items() if name in blobs
+        }
+        return [(path, _follow(path, targets) if path in targets else None) for path in pointers]
+
     def _contents(self, wanted: dict[str, str], skipped: list[Unread]) -> dict[str, bytes]:
         limits = self._limits
         names = list(dict.fromkeys(wanted.values()))
@@ -322,10 +387,7 @@ class _Reader:
         files: dict[str, str] = {}
         pointers: dict[str, str] = {}
         folders: set[str] = {""}
-        for entry in entries:
-            header, _, raw = entry.partition(b"\t")
-            mode, _, name = header.decode("ascii").split(" ")
-            path = raw.decode("utf-8", "surrogateescape")
+        for mode, name, path in _entries(entries):
             if mode == "120000":
                 pointers[path] = name
             elif mode != "160000":
@@ -334,18 +396,10 @@ class _Reader:
             while parent not in folders:
                 folders.add(parent)
                 parent = parent.rpartition("/")[0]
-        names = list(dict.fromkeys(pointers.values()))
-        sizes = self._git.sizes(names)
-        short = [
-            name for name, blob in zip(names, sizes, strict=True) if blob is not None and blob.size <= _LONGEST_LINK
-        ]
-        blobs = self._git.blobs(short)
-        targets = {
-            path: blobs[name].decode("utf-8", "surrogateescape") for path, name in pointers.items() if name in blobs
-        }
         followed: dict[str, str] = {}
-        for path in links:
-            end = _follow(path, targets)
+        for path, end in self._ends(pointers):
+            if path not in links:
+                continue
             if end is None:
                 skipped.append(Unread(path, None, "a symbolic link that leaves the repository is not followed"))
             elif end in files:
@@ -353,6 +407,14 @@ class _Reader:
             elif end not in folders:
                 skipped.append(Unread(path, None, "a symbolic link to something that is not in the repository"))
         return followed
+
+
+def _entries(entries: list[bytes]) -> Iterator[tuple[str, str, str]]:
+    """The mode, object id and path of each line of a listing; bytes that are no UTF-8 are lone surrogates in the path."""
+    for entry in entries:
+        header, _, raw = entry.partition(b"\t")
+        mode, _, name = header.decode("ascii").split(" ")
+        yield mode, name, raw.decode("utf-8", "surrogateescape")
 
 
 _ENDINGS = tuple(suffix.encode() for suffix in SUFFIXES)
