@@ -14,6 +14,25 @@ ROOT = Path(__file__).parent.parent
 SHOWN = re.findall(r"^```console\n\$ (.*)\n([^`]*)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_the_config_and_expectations_of_the_docs_are_valid() -> None:
+    from bot import config
+    from bot.gate import expectations
+
+    found = {}
+    for name in ("config", "start", "cli"):
+        text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        found[name] = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert config.parse("config.md", found["config"][0].encode()).rules
+    for example in (found["start"][0], found["cli"][0]):
+        assert expectations.parse("example", example.encode())
+
+
+def test_every_link_within_the_docs_leads_somewhere() -> None:
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "fixtures" / "README.md"):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
 def test_the_readme_shows_outputs() -> None:
     assert [command.split()[:2] for command, _ in SHOWN] == [
         ["make", "demo"],
