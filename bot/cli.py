@@ -89,6 +89,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "list": _add_list,
         "explain": _add_explain,
         "verify": _add_verify,
+        "audit": _add_audit,
+        "init": _add_init,
+        "config": _add_config,
         "render": _add_render,
         "schema": _add_schema,
     }
@@ -152,6 +155,32 @@ def _add_verify(commands: Commands) -> None:
         "expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations)"
     )
     _one_side(verify)
+
+
+def _add_audit(commands: Commands) -> None:
+    audit = _command(commands, "audit", _audit, "what protects each namespace", "text, markdown, json, csv")
+    audit.add_argument(
+        "--fail-on", choices=("fail", "warn", "never"), default="never", dest="worst", help="exit 1 on it"
+    )
+    _one_side(audit)
+
+
+def _add_init(commands: Commands) -> None:
+    words = "write a first .netreach.yml and a workflow"
+    init = commands.add_parser("init", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
+    init.add_argument("path", nargs="?", default=".", metavar="DIR", help="the repository (default .)")
+    init.add_argument("--force", action="store_true", help="overwrite what is there")
+    init.set_defaults(run=_init)
+
+
+def _add_config(commands: Commands) -> None:
+    words = "read a config and say what is wrong with it"
+    config = commands.add_parser("config", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
+    config.add_argument("action", choices=("check",))
+    config.add_argument(
+        "path", nargs="?", default=".", metavar="PATH", help="the config, or its repository (default .)"
+    )
+    config.set_defaults(run=_config)
 
 
 def _add_render(commands: Commands) -> None:
@@ -297,6 +326,33 @@ def _verify(options: argparse.Namespace) -> int:
         found = review.verify(expectations.read(options.expectations), place, settings)
     _write(options, targets, "verification", found, {"text": {"verbose": options.verbose}})
     return _gate(options, 1 if found.held < found.total else 3 if found.incomplete else 0)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    targets, settings, place = _targets(options), read_settings(options), _place(options)
+    with _working(options, "auditing"):
+        from bot import review
+
+        found = review.audit(place, settings)
+    _write(options, targets, "audit", found, {"text": {"verbose": options.verbose}})
+    failing = {"fail": ("FAIL",), "warn": ("FAIL", "WARN"), "never": ()}[options.worst]
+    failed = any(one.status in failing for one in found.namespaces)
+    return _gate(options, 1 if failed else 3 if found.incomplete else 0)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from bot.starter import write
+
+    written = write(options.path, options.force)
+    _print("".join(f"wrote {path}\n" for path in written))
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    from bot.starter import check
+
+    _print(check(options.path))
+    return 0
 
 
 def _render(options: argparse.Namespace) -> int:

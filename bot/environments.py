@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.errors import UsageError
 from bot.sources import Files, Unread
-from bot.sources.select import SETTINGS_FILES, find_config, narrow
+from bot.sources.select import CONFIG_FILES, SETTINGS_FILES, find_config, narrow
 
 if TYPE_CHECKING:
     from bot.config import Assume, Config, Environment
@@ -42,13 +42,13 @@ class Scope(NamedTuple):
 class Plan(NamedTuple):
     """The settings with what the config adds to them, and every environment that is asked for.
 
-    `unread`: what was set to gate a review and cannot be judged. `notes`: settings without effect.
+    `unread`: what was set to gate a review and cannot be judged. `config`: the one in force, if there is one.
     """
 
     settings: Settings
     scopes: tuple[Scope, ...]
     unread: tuple[Unread, ...] = ()
-    notes: tuple[str, ...] = ()
+    config: Config | None = None
 
     def files(self, side: Files) -> Files:
         """The manifests of one side: what the settings include, without the settings file. Raises UsageError."""
@@ -100,11 +100,15 @@ def changes_of_config(base: Mapping[str, bytes], head: Mapping[str, bytes]) -> t
 
 
 def _mistake(name: str, data: bytes | None) -> str:
-    from bot.config import parse
-
     try:
-        if data is not None:
+        if data is not None and name in CONFIG_FILES:
+            from bot.config import parse
+
             parse(name, data)
+        elif data is not None:
+            from bot.gate import expectations
+
+            expectations.parse(name, data)
     except UsageError as error:
         return f"; the new one has a mistake, {error}"
     return ""
@@ -118,7 +122,7 @@ def _configured(settings: Settings, config: Config) -> Plan:
         fail_on=settings.fail_on or config.gate.fail_on,
         on_incomplete=settings.on_incomplete or config.gate.on_incomplete,
     )
-    return Plan(settings, _scopes(settings, config), _not_judged(settings, config), _without_effect(config))
+    return Plan(settings, _scopes(settings, config), _not_judged(settings), config)
 
 
 def _scopes(settings: Settings, config: Config) -> tuple[Scope, ...]:
@@ -153,21 +157,11 @@ def _scope(settings: Settings, file: str, environment: Environment) -> Scope:
     return Scope(name, own, environment.paths, never, empty)
 
 
-def _not_judged(settings: Settings, config: Config | None = None) -> tuple[Unread, ...]:
+def _not_judged(settings: Settings) -> tuple[Unread, ...]:
     out = []
-    if config is not None:
-        for rule in config.rules:
-            reason = f"the rule {rule.id} is not judged by this version"
-            out.append(Unread(config.file, (rule.line, rule.line), reason, "rules"))
     if "lint-error" in settings.fail_on and "never" not in settings.fail_on:
         out.append(Unread("", None, "this version has no lint rules that lint-error could mean", "gate.fail-on"))
     return tuple(out)
-
-
-def _without_effect(config: Config) -> tuple[str, ...]:
-    """Nothing is accepted by `allow` yet; that makes a verdict redder, never greener."""
-    words = "allows nothing yet: this version does not judge allow"
-    return tuple(f"{config.file}:{entry.line}: {entry.id} {words}" for entry in config.allow)
 
 
 def _assuming(settings: Settings, assume: Assume) -> Settings:

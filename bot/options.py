@@ -41,7 +41,20 @@ def settings(options: argparse.Namespace) -> Settings:
         environment=_one(options, "env"),
         allow_empty=options.allow_empty,
         on_incomplete=_chosen(on_incomplete, ON_INCOMPLETE, "NETREACH_ON_INCOMPLETE") or "",
+        today=_day(os.environ.get("NETREACH_TODAY", "")),
     )
+
+
+def _day(text: str) -> str:
+    if text:
+        from datetime import date
+
+        try:
+            if date.fromisoformat(text).isoformat() != text:
+                raise ValueError
+        except ValueError:
+            raise UsageError(f"NETREACH_TODAY={text[:40]!r}: not a day like 2027-01-31") from None
+    return text
 
 
 def _one(options: argparse.Namespace, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Assumption, Lowered
@@ -15,7 +15,11 @@ from bot.sources.select import SETTINGS_FILES
 
 if TYPE_CHECKING:
     from bot.environments import Plan, Scope
+    from bot.gate.audit import AuditChange, Audited
     from bot.gate.expectations import Expectation
+    from bot.gate.expected import Expected
+    from bot.gate.outcome import Terms
+    from bot.gate.rules import Gated
     from bot.manifests.snapshot import Snapshot
     from bot.sources.git import Comparison
 
@@ -27,6 +31,7 @@ class Settings(NamedTuple):
     the cluster. `pairs`: list every pair beside the rows. `fail_on`: what blocks (docs/exit-codes.md). `config`: a file
     in place of the base side's. `environment`: only this one. `known_complete`: namespaces whose workloads are all in Git.
     `kube_apiserver`: external, or on a node. `on_incomplete`: fail or warn.
+    `today`: the day that `allow:` entries expire by (default: that of the later commit; where a side is none, the clock's).
     """
 
     cni: str | None = None
@@ -42,6 +47,7 @@ class Settings(NamedTuple):
     known_complete: tuple[str, ...] = ()
     kube_apiserver: str | None = None
     on_incomplete: str = ""
+    today: str = ""
 
 
 class Place(NamedTuple):
@@ -83,7 +89,8 @@ class Environment(NamedTuple):
 
     `incomplete` makes it red, `coverage` does not. `sizes`: how many workloads of each namespace are on both sides, if
     `endpoints` does not hold them all (reports name a set by its namespace where it is complete). `notes` are about this
-    change or everything, `remarks` hold before and after it alike.
+    change or everything, `remarks` hold before and after it alike. `gated`: what the config's rules and allow entries come to,
+    `expected` the repository's expectations; `audit`: the namespaces whose protection differs.
     """
 
     name: str
@@ -103,6 +110,9 @@ class Environment(NamedTuple):
     notes: tuple[str, ...]
     sizes: Mapping[str, int] | None = None
     remarks: tuple[str, ...] = ()
+    gated: Gated | None = None
+    expected: Expected | None = None
+    audit: tuple[AuditChange, ...] = ()
 
 
 class Review(NamedTuple):
@@ -160,6 +170,15 @@ class Verification(NamedTuple):
     assumptions: tuple[tuple[Assumption, int], ...] = ()
 
 
+class Audit(NamedTuple):
+    """Every namespace of one side, by name."""
+
+    cni: str
+    namespaces: tuple[Audited, ...]
+    incomplete: tuple[Unread, ...]
+    notes: tuple[str, ...] = ()
+
+
 class Explanation(NamedTuple):
     """One concrete path, walked: for each side its name, the verdict (open, possible, closed) and what each checkpoint said.
 
@@ -182,7 +201,15 @@ def review_refs(refs: Refs, settings: Settings) -> Review:
     """The review of two Git refs. Raises NetreachError."""
     found, config = _compare(refs, settings)
     sides = Side(found.base.label, found.base_sha), Side(found.head.label, found.head_sha)
-    return _review(sides, found.base, found.head, config, found.mode, found.behind, found.notes, settings)
+
+    def day() -> str:
+        from bot.sources import git
+
+        # The later of both: whoever makes the head cannot turn time back. A working tree is of today.
+        commits = [sha for sha in (found.base_sha, found.head_sha) if sha is not None]
+        return max([*git.days(refs.repo, commits), *([] if found.head_sha else [_today()])])
+
+    return _review(sides, found.base, found.head, config, found.mode, found.behind, found.notes, settings, day)
 
 
 def review_folders(base: str, head: str, settings: Settings) -> Review:
@@ -190,7 +217,13 @@ def review_folders(base: str, head: str, settings: Settings) -> Review:
     from bot.sources.folder import read_folders
 
     before, after = read_folders(base, head, settings.include, settings.exclude)
-    return _review((Side(base, None), Side(head, None)), before, after, before, "exact", None, (), settings)
+    return _review((Side(base, None), Side(head, None)), before, after, before, "exact", None, (), settings, _today)
+
+
+def _today() -> str:
+    from datetime import datetime, timezone
+
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")
 
 
 def _compare(refs: Refs, settings: Settings) -> tuple[Comparison, Files]:
@@ -214,30 +247,50 @@ def _review(
     behind: int | None,
     notes: tuple[str, ...],
     settings: Settings,
+    day: Callable[[], str],
 ) -> Review:
     from bot.environments import changes_of_config, plan
-    from bot.gate import verdict as gate
+    from bot.gate import outcome, verdict
 
     planned = plan(settings, config.contents)
     if settings.config is None:
         notes += changes_of_config(config.contents, after.contents)
+    fail_on = planned.settings.fail_on
+    whole = planned.config is None or len(planned.scopes) >= len(planned.config.environments)
+    by = outcome.terms(planned.config, config.contents, after.contents, fail_on, whole, lambda: settings.today or day())
     before, after = planned.files(before), planned.files(after)
-    environments = tuple(_environment(scope, planned, before, after) for scope in planned.scopes)
+    environments = _settled(by, tuple(_environment(scope, planned, by, before, after) for scope in planned.scopes))
     return Review(
         *sides,
         mode,
         behind,
         environments,
-        gate.worst(environment.verdict for environment in environments),
-        notes + planned.notes,
-        planned.settings.fail_on,
+        verdict.worst(environment.verdict for environment in environments),
+        notes,
+        fail_on,
         planned.settings.on_incomplete or "fail",
         settings,
     )
 
 
-def _environment(scope: Scope, planned: Plan, before: Files, after: Files) -> Environment:
-    from bot.gate import verdict as gate
+def _settled(by: Terms, environments: tuple[Environment, ...]) -> tuple[Environment, ...]:
+    """A rule fails that matches nothing in any environment, which no single one can tell."""
+    from bot.gate import outcome, verdict
+
+    dead = outcome.dead(by, [environment.gated for environment in environments])
+    if not dead:
+        return environments
+    return tuple(
+        environment._replace(
+            gated=environment.gated and outcome.failing(environment.gated, dead),
+            verdict=verdict.worst((environment.verdict, "blocked")),
+        )
+        for environment in environments
+    )
+
+
+def _environment(scope: Scope, planned: Plan, by: Terms, before: Files, after: Files) -> Environment:
+    from bot.gate import outcome, verdict
     from bot.reachability.analysis import compare
 
     settings = scope.settings
@@ -248,14 +301,19 @@ def _environment(scope: Scope, planned: Plan, before: Files, after: Files) -> En
     incomplete, coverage = unread(before, after, base, head, lowered)
     told, remarks = notes_of(base, head, lowered)
     incomplete += (*planned.unread, *scope.unread(base, head), *over_budget(found.over_budget))
+
+    def alone(snapshot: Snapshot) -> Lowered:
+        return lower_sides(snapshot, snapshot, settings)
+
+    judged = outcome.judge(by, base, head, lowered, found, settings.known_complete, alone)
     return Environment(
         scope.name,
         lowered.vocabulary.cni,
         lowered.vocabulary.universe,
-        gate.verdict(found.changes, bool(incomplete), planned.settings.fail_on),
+        verdict.verdict(judged.changes, bool(incomplete), by.fail_on, judged.failed),
         found.totals,
         found.endpoints,
-        found.changes,
+        judged.changes,
         found.pairs,
         found.objects,
         len({workload.key for workload in head.workloads}),
@@ -266,6 +324,9 @@ def _environment(scope: Scope, planned: Plan, before: Files, after: Files) -> En
         told,
         namespace_sizes(base, head),
         remarks,
+        judged.gated,
+        judged.expected,
+        judged.audit,
     )
 
 
@@ -288,6 +349,15 @@ def listing(place: Place, settings: Settings) -> Listing:
         told,
         remarks,
     )
+
+
+def audit(place: Place, settings: Settings) -> Audit:
+    """What protects each namespace of one state of the manifests. Raises NetreachError."""
+    from bot.gate.audit import audit
+
+    one = _one(place, settings)
+    told, _ = notes_of(None, one.snapshot, one.lowered)
+    return Audit(one.lowered.vocabulary.cni, audit(one.snapshot, one.lowered), one.incomplete, told)
 
 
 def verify(expectations: Sequence[Expectation], place: Place, settings: Settings) -> Verification:

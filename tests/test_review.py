@@ -162,24 +162,8 @@ def test_an_incomplete_review_may_only_warn(tmp_path: Path, capsys: pytest.Captu
 # --- What this version cannot judge is not green ---
 
 
-def test_rules_are_not_silently_green(tmp_path: Path) -> None:
-    config = "version: 1\nrules:\n- {id: one, deny: {from: internet, to: 'ns:s'}}\n"
-    found = _folders(tmp_path, {**CLOSED, ".netreach.yml": config}, {**CLOSED, ".netreach.yml": config})
-    row = found.environments[0].incomplete[0]
-    assert (found.verdict, row.file, row.lines, row.setting) == ("incomplete", ".netreach.yml", (3, 3), "rules")
-
-
 def test_lint_error_is_not_silently_green(tmp_path: Path) -> None:
     assert _folders(tmp_path, CLOSED, OPENED, Settings(fail_on=("lint-error",))).verdict == "incomplete"
-
-
-def test_settings_without_effect_are_told(tmp_path: Path) -> None:
-    config = """version: 1
-allow:
-- {id: mine, match: {from: internet, to: 'ns:s'}, owner: me, reason: so, expires: 2030-01-01}
-"""
-    found = _folders(tmp_path, {**CLOSED, ".netreach.yml": config}, {**CLOSED, ".netreach.yml": config})
-    assert found.notes == (".netreach.yml:3: mine allows nothing yet: this version does not judge allow",)
 
 
 # --- Environments ---

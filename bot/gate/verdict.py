@@ -13,25 +13,31 @@ _WORST_FIRST = ("blocked", "incomplete", "look", "allowed", "pass")
 
 
 def blocks(change: Change, fail_on: Sequence[str]) -> bool:
-    """Whether this row alone fails the gate."""
-    if "never" in fail_on:
+    """Whether this row alone fails the gate. What an allow entry answers for does not."""
+    if "never" in fail_on or change.allowed_by:
         return False
-    if "any-change" in fail_on:
+    if "any-change" in fail_on or ("rule" in fail_on and change.rule and change.rule_severity == "block"):
         return True
     opens = change.change in ("opened", "widened")
     return opens and ("any-opened" in fail_on or ("internet" in fail_on and change.severity == "internet"))
 
 
-def verdict(changes: Iterable[Change], incomplete: bool, fail_on: Sequence[str]) -> str:
-    """`blocked` outranks `incomplete`, which outranks `look` (something changed) and `pass` (nothing did)."""
-    changed = False
-    for change in changes:
-        changed = True
-        if blocks(change, fail_on):
-            return "blocked"
+def verdict(changes: Iterable[Change], incomplete: bool, fail_on: Sequence[str], failed: bool = False) -> str:
+    """`blocked` outranks `incomplete`, then `look` (something changed), `allowed` (and is answered for) and `pass` (nothing did).
+
+    `failed`: a rule or an expectation is broken that `fail_on` makes a failure.
+    """
+    found = {"blocked" if blocks(change, fail_on) else "allowed" if change.allowed_by else "look" for change in changes}
+    if failed:
+        found.add("blocked")
     if incomplete:
-        return "incomplete"
-    return "look" if changed else "pass"
+        found.add("incomplete")
+    return worst(found)
+
+
+def rule_fails(severity: str, fail_on: Sequence[str]) -> bool:
+    """Whether a broken rule of this severity fails the gate."""
+    return severity == "block" and "rule" in fail_on and "never" not in fail_on
 
 
 def worst(verdicts: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.policies import addresses as address_line
 from bot.policies import intervals
 from bot.policies.model import Checkpoint, Lowered, Policy
-from bot.policies.traffic import Atoms
+from bot.policies.traffic import Atoms, Traffic
 from bot.reachability import exposures
 from bot.reachability.endpoints import Hypothetical, Row, Universe, build
 from bot.reachability.evaluate import Cell, Evaluator, Table, meet
@@ -34,8 +34,9 @@ class World:
         hypothetical: Sequence[Hypothetical] = (),
         cuts: Sequence[intervals.Intervals] = (),
         family: int = 0,
+        traffic: Sequence[Traffic] = (),
     ) -> None:
-        """`cuts`: address sets to tell apart beside those of policies; `family` as in `endpoints.build`."""
+        """`cuts` and `traffic`: address sets and ports to tell apart beside those of policies; `family` as in `endpoints.build`."""
         vocabulary = lowered.vocabulary
         self.lowered = lowered
         self.snapshots = (base, head)
@@ -45,6 +46,7 @@ class World:
         self.exposed = exposures.expose(base, head, vocabulary.port_numbers, internet)
         used.policies(self.exposed.base + self.exposed.head)
         used.addresses.update(dict.fromkeys(cuts))
+        used.traffic.update(dict.fromkeys(traffic))
         self.common, self.only_base, self.only_head = _split(
             lowered.base.policies + self.exposed.base, lowered.head.policies + self.exposed.head
         )

@@ -10,7 +10,7 @@ from bot.report.sides import explain, place
 from bot.report.words import Names, cause_words, change_ports, plain_set, state
 
 if TYPE_CHECKING:
-    from bot.review import Listing, Review
+    from bot.review import Audit, Listing, Review
 
 
 def review(value: Review) -> str:
@@ -48,6 +48,27 @@ def review(value: Review) -> str:
                     explain(value, change.witness, environment.name),
                 ]
             )
+    return _text(rows)
+
+
+def audit(value: Audit) -> str:
+    """A row for each namespace."""
+    rows = [
+        [
+            "namespace",
+            "status",
+            "ingress",
+            "egress",
+            "workloads",
+            "unprotected ingress",
+            "unprotected egress",
+            "policies",
+        ]
+    ]
+    for one in value.namespaces:
+        sets = (one.ingress.unprotected, one.egress.unprotected, one.policies)
+        head = [one.namespace, one.status, one.ingress.status, one.egress.status, str(one.workloads)]
+        rows.append(head + ["; ".join(names) for names in sets])
     return _text(rows)
 
 

@@ -27,7 +27,7 @@ def rows(changes: Sequence[Change], names: Names, fail_on: Sequence[str]) -> lis
 
     A row that the review itself found alike to another one is added to that one (its number of paths). So is a row of pods
     that are not in Git alone, to the first row with known workloads that has the same change, traffic and causes. Neither
-    happens where it blocks and that one does not, or it speaks of any pod at all and that one does not.
+    happens where it blocks and that one does not, that one is allowed and it is not, or it speaks of any pod at all and that one does not.
     """
     ordered = sorted(changes, key=lambda row: not blocks(row, fail_on))
     known: dict[tuple[object, ...], int] = {}
@@ -43,7 +43,8 @@ def rows(changes: Sequence[Change], names: Names, fail_on: Sequence[str]) -> lis
         if place is None or place not in kept:
             continue
         like = kept[place]
-        if blocks(row, fail_on) <= blocks(like, fail_on) and _anyone(row, names) <= _anyone(like, names):
+        redder = blocks(row, fail_on) > blocks(like, fail_on) or (like.allowed_by and not row.allowed_by)
+        if not redder and _anyone(row, names) <= _anyone(like, names):
             del kept[index]
             kept[place] = like._replace(paths=like.paths + row.paths, hypothetical=like.hypothetical + row.hypothetical)
     return list(kept.values())

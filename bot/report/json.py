@@ -15,7 +15,7 @@ from bot.report.words import by_protocol
 
 if TYPE_CHECKING:
     from bot.policies.model import Assumption
-    from bot.review import Environment, Explanation, Listing, Review, Side, Verification
+    from bot.review import Audit, Environment, Explanation, Listing, Review, Side, Verification
     from bot.sources import Unread
 
 Document = dict[str, Any]
@@ -117,6 +117,9 @@ def _environment(value: Environment, whole: Review) -> Document:
     }
     if value.pairs is not None:
         out["pairs"] = [_pair(pair, ports) for pair in value.pairs]
+    from bot.report import gated
+
+    out |= gated.document(value, lambda shown: _witness(shown, sides.explain(whole, shown, value.name)))
     return out | _reservations(value.incomplete, value.coverage, value.assumptions, (*value.notes, *value.remarks))
 
 
@@ -189,8 +192,14 @@ def _change(value: Change, ports: Ports, explain: str) -> Document:
     out |= {"paths": value.paths, "hypothetical": value.hypothetical, "severity": value.severity}
     if value.endpoint:
         out["endpoint"] = value.endpoint
+    if value.before_varies:
+        out["beforeVaries"] = True
     if value.alike:
         out["alike"] = value.alike
+    if value.rule:
+        out["rule"] = value.rule
+    if value.allowed_by:
+        out["allowed_by"] = value.allowed_by
     if value.requests:
         out["requests"] = [_requests(row, ports) for row in value.requests]
     return out | {"causes": [_cause(cause) for cause in value.causes], "witness": _witness(value.witness, explain)}
@@ -328,6 +337,19 @@ def explanation(value: Explanation) -> Document:
     }
 
 
+def audit(value: Audit) -> Document:
+    """The `netreach/audit/v1` document."""
+    from bot.report.gated import audited
+
+    return {
+        "schema": "netreach/audit/v1",
+        "cni": value.cni,
+        "namespaces": [audited(one) for one in value.namespaces],
+        "incomplete": [unread(row) for row in value.incomplete],
+        "notes": list(value.notes),
+    }
+
+
 def dumps(document: Document) -> str:
     """The document as ASCII text, a line for each change, pair, path and endpoint.
 
@@ -337,7 +359,19 @@ def dumps(document: Document) -> str:
 
 
 _OPENED = frozenset(
-    ("environments", "endpoints", "changes", "pairs", "paths", "failed", "unmatched", "incomplete", "coverage", "sides")
+    (
+        "environments",
+        "endpoints",
+        "changes",
+        "pairs",
+        "paths",
+        "failed",
+        "unmatched",
+        "incomplete",
+        "coverage",
+        "sides",
+        "namespaces",
+    )
 )
 
 

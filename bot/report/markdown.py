@@ -14,7 +14,7 @@ from bot.report.words import Names, Part, cause_name, cause_words, change_ports,
 
 if TYPE_CHECKING:
     from bot.reachability.change import Cause, Change, Decision
-    from bot.review import Environment, Review, Side
+    from bot.review import Audit, Environment, Review, Side
     from bot.sources import Unread
 
 BUDGET = 60_000
@@ -98,7 +98,7 @@ def _page(page: Page) -> str:
     blocks_of_text.append(_counts(value))
     for environment in value.environments:
         blocks_of_text += _environment(environment, page)
-    blocks_of_text.append(_footer(value))
+    blocks_of_text.append(_footer(page))
     return "\n\n".join(block for block in blocks_of_text if block) + "\n"
 
 
@@ -106,6 +106,30 @@ def _notes(notes: Sequence[str], page: Page) -> list[str]:
     most = min(page.level.items, NOTES)
     shown = [f"**Note:** {prose(note, page.level.length)}" for note in notes[:most]]
     return [*shown, f"and {number(len(notes) - most, 'more note')}."] if len(notes) > most else shown
+
+
+def audit(value: Audit) -> str:
+    """One side's namespaces as a table."""
+    from bot.report.gated import counted, direction_words
+
+    icons = {"OK": "✅", "WARN": "⚠️", "FAIL": "❌"}
+    counts = ", ".join(f"{count} {name}" for name, count in counted(value.namespaces).items())
+    lines = [
+        f"### netreach audit: {counts}",
+        "",
+        "| | Namespace | Ingress | Egress | Workloads |",
+        "|:-:|---|---|---|--:|",
+    ]
+    for one in value.namespaces:
+        parts = [prose(direction_words(part), 300) for part in (one.ingress, one.egress)]
+        lines.append(
+            f"| {icons[one.status]} {one.status} | {code(one.namespace)} | {' | '.join(parts)} | {one.workloads} |"
+        )
+    lines += [
+        f"\n**Could not be read**: {code(sides.place(row.file, row.lines))}: {prose(row.reason)}"
+        for row in value.incomplete
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _headline(value: Review) -> str:
@@ -216,8 +240,30 @@ def _environment(value: Environment, page: Page) -> list[str]:
         out.append(_policies(value, page))
         if page.level.picture:
             out.append(_picture(value))
+    out.append(_gated(value, page))
     out.append(_coverage(value, page))
     return out
+
+
+def _gated(value: Environment, page: Page) -> str:
+    """What the rules, allow entries, expectations and the audit come to: failures are never cut."""
+    if value.gated is None and value.expected is None and not value.audit:
+        return ""
+    from bot.report.gated import told
+
+    icons = {"error": "❌", "warning": "⚠️", "note": "🔵", "good": "✅"}
+    rows = told(value)
+    kept = max(page.level.items, min(sum(row.style == "error" for row in rows), 20))
+    lines = [
+        f"- {icons[row.style]} {code(row.label, 120)}: {prose(row.text, page.level.length)}"
+        + (f". {code(row.witness, 200)}" if row.witness and page.level.evidence else "")
+        for row in rows[:kept]
+    ]
+    if len(rows) > kept:
+        lines.append(f"- and {number(len(rows) - kept, 'more line')}")
+    if not rows or any(row.style == "error" for row in rows):
+        return "\n".join(lines)
+    return _details("Rules and audit", number(len(rows), "line"), "\n".join(lines))
 
 
 _VERDICT_WORDS = {
@@ -247,14 +293,21 @@ def _set(ids: Iterable[str], names: Names, level: Level, everything: bool = Fals
 
 def _row(change: Change, environment: Environment, names: Names, page: Page) -> str:
     stopping = blocks(change, page.review.fail_on)
-    icon = "❌" if stopping else "🟢" if change.change in ("closed", "narrowed") else "⚠️"
+    icon = "❌" if stopping else "✅" if change.allowed_by else "🟢" if change.change in ("closed", "narrowed") else "⚠️"
     what = f"**{change.change}**" + (
         " (new workload)" if "added" in change.endpoint else " (removed workload)" if change.endpoint else ""
     )
     why = _why(change, page)
     if stopping:
         why = f"{why}. " if why else ""
-        why += f"Blocked by `fail-on: {', '.join(page.review.fail_on)}`"
+        why += (
+            f"Breaks rule {code(change.rule, 120)}"
+            if change.rule
+            else f"Blocked by `fail-on: {', '.join(page.review.fail_on)}`"
+        )
+    elif change.allowed_by or change.rule:
+        said = f"Allowed by {code(change.allowed_by, 200)}" if change.allowed_by else f"Breaks {code(change.rule, 120)}"
+        why = f"{why}. {said}" if why else said
     cells = [icon, what, _set(change.sources, names, page.level), _set(change.destinations, names, page.level)]
     ports = prose(change_ports(change, environment.universe, "→"))
     if change.requests:
@@ -342,7 +395,8 @@ def _unblock(stopping: Sequence[Change], page: Page) -> str:
     if not advice:
         return ""
     more = f", and {number(len(advice) - 3, 'more object')}" if len(advice) > 3 else ""
-    return f"**To unblock:** {', '.join(list(advice)[:3])}{more}."
+    allow = ", or allow it under `allow:` in `.netreach.yml` with an owner and an expiry date"
+    return f"**To unblock:** {', '.join(list(advice)[:3])}{more}{allow}."
 
 
 def _evidence(rows: Sequence[Change], environment: Environment, names: Names, page: Page) -> str:
@@ -453,9 +507,12 @@ def _details(title: str, summary: str, body: str) -> str:
     return f"<details>\n<summary><b>{title}</b>: {summary}</summary>\n\n{body}\n\n</details>"
 
 
-def _footer(value: Review) -> str:
+def _footer(page: Page) -> str:
+    value = page.review
     base, between, head = sides.compared_words(value)
     into = " into it" if "merge" in between else ""
     behind = f", {number(value.behind, 'commit')} behind {code(value.base.ref, 60)}" if value.behind else ""
     compared = f"Compared {code(base, 120)} {between} {code(head, 120)}{into}{behind}."
-    return f"<sub>{compared} Locally: {code(plain(sides.command(value), 300), 300)}. netreach {__version__}.</sub>"
+    link = f" --link {sides.quoted(page.link)}" if page.link else ""
+    command = code(plain(sides.command(value) + link, 400), 400)
+    return f"<sub>{compared} Locally: {command}. netreach {__version__}.</sub>"

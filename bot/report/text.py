@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
     from bot.policies.model import Assumption
     from bot.reachability.change import Cause, Change, Decision
-    from bot.review import Environment, Explanation, Listing, Review, Verification
+    from bot.review import Audit, Environment, Explanation, Listing, Review, Verification
     from bot.sources import Unread
 
 Line = list[tuple[str, str]]
@@ -96,6 +96,7 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
                 )
             ],
         ]
+    lines += _gated(value)
     if value.incomplete:
         lines.append([])
         lines += _unread(value.incomplete, "incomplete")
@@ -113,6 +114,20 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
     lines += _remarks(value.remarks, verbose, "before and after alike")
     lines += _assumptions(value.assumptions, verbose)
     return lines
+
+
+def _gated(value: Environment) -> list[Line]:
+    """What the rules, allow entries, expectations and the audit come to, where that is worth a line."""
+    if value.gated is None and value.expected is None and not value.audit:
+        return []
+    from bot.report.gated import told
+
+    lines: list[Line] = []
+    for one in told(value)[:ROWS]:
+        lines.append([(one.style, clean(one.label)), ("", f": {clean(one.text, 1000)}")])
+        if one.witness:
+            lines.append([("dim", "   = "), ("", clean(one.witness, 1000))])
+    return [[], *lines] if lines else []
 
 
 def _counts(value: Environment) -> Line:
@@ -148,7 +163,11 @@ def _row(
     texts: Mapping[tuple[str, str], Object | None],
 ) -> list[Line]:
     style = (
-        "error" if blocks(change, whole.fail_on) else "note" if change.change in ("closed", "narrowed") else "warning"
+        "error"
+        if blocks(change, whole.fail_on)
+        else "note"
+        if change.change in ("closed", "narrowed") or change.allowed_by
+        else "warning"
     )
     title = " ".join(clean(part.plain()) for part in headline(change, names, environment.universe))
     lines: list[Line] = [[(style, f"{style}[{change.change}]"), ("title", f": {title}")]]
@@ -180,6 +199,8 @@ def _row(
         *_decided("after", witness.after, witness.decided_after),
         ("explain", clean(sides.explain(whole, witness, environment.name), 1000)),
     ]
+    facts += [("rule", f"breaks {clean(change.rule)}")] if change.rule else []
+    facts += [("allowed", f"by {clean(change.allowed_by)}")] if change.allowed_by else []
     lines.append([("dim", "   |")])
     lines += [[("dim", "   = "), ("dim", f"{name:<7} "), ("", text)] for name, text in facts]
     return lines
@@ -286,10 +307,38 @@ def _verdict(value: Review) -> Line:
         "pass": "nothing changes",
         "allowed": "changed, and allowed",
         "look": f"needs a look, {number(len(rows), 'group')} of changes",
-        "blocked": f"{number(stopped, 'group')} of changes {fail} the gate ({', '.join(value.fail_on)})",
+        "blocked": _blocked(value, stopped, fail),
         "incomplete": f"{number(places, 'place')} could not be read, so this is not a pass",
     }
     return [(STYLES.get(value.verdict, ""), value.verdict), ("", f": {words[value.verdict]} (exit {code})")]
+
+
+def _blocked(value: Review, stopped: int, fail: str) -> str:
+    rows = [f"{number(stopped, 'group')} of changes {fail} the gate ({', '.join(value.fail_on)})"] if stopped else []
+    rules = {one.rule.id for env in value.environments if env.gated for one in env.gated.rules if one.fails}
+    rows += [f"{number(len(rules), 'rule')} broken: {clean(', '.join(sorted(rules)), 300)}"] if rules else []
+    if any(one.expected is not None and one.expected.fails for one in value.environments):
+        rows.append("expectations no longer hold")
+    return "; ".join(rows)
+
+
+def audit(value: Audit, verbose: bool = False) -> list[Line]:
+    """Every namespace, a line each, and what is open in it."""
+    from bot.report.gated import counted, direction_words
+
+    styles = {"OK": "good", "WARN": "warning", "FAIL": "error"}
+    width = max([len(clean(one.namespace)) for one in value.namespaces], default=0)
+    lines = _notes(value.notes, verbose)
+    for one in value.namespaces:
+        lines.append([(styles[one.status], f"{one.status:<5}"), ("title", f"{clean(one.namespace):<{width}}  ")])
+        lines[-1].append(("dim", number(one.workloads, "workload")))
+        for name, part in (("ingress", one.ingress), ("egress", one.egress)):
+            lines.append([("dim", f"     {name:<8}"), ("", clean(direction_words(part), 1000))])
+            if verbose and part.policies:
+                lines.append([("dim", "             by "), ("", clean(", ".join(part.policies), 1000))])
+    lines += _unread(value.incomplete, "incomplete")
+    counts = ", ".join(f"{count} {name}" for name, count in counted(value.namespaces).items())
+    return [*lines, [("title", f"{number(len(value.namespaces), 'namespace')}: {counts}"), ("dim", f" ({value.cni})")]]
 
 
 def listing(value: Listing, verbose: bool = False) -> list[Line]:

@@ -12,7 +12,9 @@ from bot.sources import Files
 SUFFIXES = (".yaml", ".yml", ".json")
 
 # Read whatever the globs say, so that a side's settings come from the same bytes as its manifests.
-SETTINGS_FILES = (".netreach.yml", ".github/netreach.yml")
+CONFIG_FILES = (".netreach.yml", ".github/netreach.yml")
+EXPECTATION_FILES = (".netreach/expectations.yaml", ".netreach/expectations.yml")
+SETTINGS_FILES = CONFIG_FILES + EXPECTATION_FILES
 
 
 class Limits(NamedTuple):
@@ -55,7 +57,7 @@ def narrow(files: Files, include: Sequence[str] = (), exclude: Sequence[str] = (
 
 def find_config(contents: Mapping[str, bytes]) -> tuple[str, bytes] | None:
     """The settings file among a side's files, and its bytes. Raises UsageError where there are two."""
-    found = [name for name in SETTINGS_FILES if name in contents]
+    found = [name for name in CONFIG_FILES if name in contents]
     if len(found) > 1:
         raise UsageError(f"{found[1]}:1: {found[0]} is there too: keep one of them")
     return (found[0], contents[found[0]]) if found else None
