@@ -154,23 +154,27 @@ Keys = tuple[tuple[str, str, str], ...]
 Group = tuple[Profile, Keys, int]
 Pieces = dict[Group, list[tuple[int, int]]]
 READABLE = 24
+MOST_ROWS = 500
 
 
 def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple[Change, ...]:
     """Rectangles for people, most dangerous first, with ids in that order.
 
     Rows are split by cause, unless that makes more of them than a person reads (two for each changed rule): then rows are
-    made of what changed alone, each with all of its causes.
+    made of what changed alone, each with all of its causes; and if that is not enough, of what pairs have after it. Where
+    even `MOST_ROWS` do not hold them, a row names the ends of many rectangles and is marked as not every pair of them.
     """
     shown, alike = _apart(world, explained)
     limit = max(READABLE, 2 * _changed_rules(world))
-    if sum(len(rectangles(parts)) for parts in shown.values()) > limit:
-        shown, alike = _by_change(shown), _by_change(alike)
-    rows = _rectangles(shown, narrator)
-    rows.sort(key=narrator.order)
+    for coarser in (_by_change, _by_outcome):
+        if sum(len(rectangles(parts)) for parts in shown.values()) > limit:
+            shown, alike = coarser(shown), coarser(alike)
+    if sum(len(rectangles(parts)) for pieces in (shown, alike) for parts in pieces.values()) > MOST_ROWS:
+        rows = sorted(_summed(shown, alike, narrator), key=narrator.order)
+        return tuple(narrator.decided(row)._replace(id=f"c{number}") for number, row in enumerate(rows, 1))
+    rows = sorted(_rectangles(shown, narrator), key=narrator.order)
     rows, spare = _first_of_each(rows) if len(rows) > limit else (rows, [])
-    beside = spare + _rectangles(alike, narrator)
-    beside.sort(key=narrator.order)
+    beside = sorted(spare + _rectangles(alike, narrator), key=narrator.order)
     behind: dict[object, str] = {}
     out: list[Change] = []
     for number, row in enumerate(rows + beside, 1):
@@ -197,6 +201,26 @@ def _first_of_each(rows: list[Change]) -> tuple[list[Change], list[Change]]:
         else:
             others.append(row)
     return first, others
+
+
+def _summed(shown: Pieces, alike: Pieces, narrator: Narrator) -> list[Change]:
+    """One row for all pairs with one outcome: the ends of all of them, the number of pairs, and the largest rectangle's witness."""
+    groups: dict[object, list[tuple[int, int, Profile, Keys, int]]] = {}
+    for pieces in (shown, alike):
+        for (profile, keys, too_many), parts in pieces.items():
+            known = groups.setdefault((profile.endpoint, kind_of(profile)), [])
+            known.extend((sources, destinations, profile, keys, too_many) for sources, destinations in parts)
+    out: list[Change] = []
+    for found in groups.values():
+        sources = destinations = 0
+        for part in found:
+            sources |= part[0]
+            destinations |= part[1]
+        largest = max(found, key=lambda part: (part[0].bit_count() * part[1].bit_count(), part[0], part[1]))
+        keys, count = _causes_of([(a, b, own, too_many) for a, b, _, own, too_many in found])
+        row = narrator.change(largest[0], largest[1], largest[2], keys, count)
+        out.append(narrator.summed(row, sources, destinations, [(part[0], part[1]) for part in found]))
+    return out
 
 
 def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
@@ -262,6 +286,31 @@ def _by_change(pieces: Pieces) -> Pieces:
                 united, count = _causes_of([part for part in found if part[0] & sources and part[1] & destinations])
             _keep(out, (profile, united, count), sources, destinations)
     return out
+
+
+def _by_outcome(pieces: Pieces) -> Pieces:
+    """The same pairs by what they have in the end and whether they gained or lost, whatever exactly they had before."""
+    merged: dict[object, Profile] = {}
+    for profile, _, _ in pieces:
+        at = _outcome(profile)
+        known = merged.setdefault(at, profile)
+        if known[:2] == profile[:2]:
+            continue
+        if _gains(kind_of(profile)):
+            before, maybe = known.before & profile.before, known.before_maybe & profile.before_maybe
+        else:
+            before, maybe = known.before | profile.before, known.before_maybe | profile.before_maybe
+        merged[at] = known._replace(before=before, before_maybe=maybe & ~before, varies=True)
+    out: Pieces = {}
+    for (profile, keys, too_many), parts in pieces.items():
+        out.setdefault((merged[_outcome(profile)], keys, too_many), []).extend(parts)
+    return _by_change(out)
+
+
+def _outcome(profile: Profile) -> object:
+    if profile.l7:
+        return profile
+    return (profile.after, profile.after_maybe, profile.endpoint, _gains(kind_of(profile)))
 
 
 def _causes_of(parts: list[tuple[int, int, Keys, int]]) -> tuple[Keys, int]:

@@ -128,6 +128,7 @@ class Change(NamedTuple):
     `change`: opened, closed, widened (more traffic, or both more and less) or narrowed. `paths` counts pairs, `hypothetical` those of them
     with a hypothetical pod at an end. `severity`: internet, namespace (across), within, ports, closed, most dangerous first.
     `before_varies`: of pairs that had different traffic before, `before` is the least (where they gain) or the most (where they lose).
+    `partial`: not every source with every destination, but `paths` pairs of them; only in a review of very many rows.
     `alike`: the id of the row with known workloads of the same namespaces that says the same; tables leave this one out and count it.
     `rule`: the rule of the config that it breaks, and `rule_severity`: block or warn. `allowed_by`: the allow entries that
     answer for all of it (with commas).
@@ -152,6 +153,7 @@ class Change(NamedTuple):
     limits_after: tuple[Limit, ...] = ()
     requests: tuple[Requests, ...] = ()
     before_varies: bool = False
+    partial: bool = False
     rule: str = ""
     rule_severity: str = ""
     allowed_by: str = ""

@@ -20,7 +20,8 @@ STAYS, ADDED, REMOVED = "", "added", "removed"
 class Profile(NamedTuple):
     """What one changed pair had and has: masks of atoms, open and possible, and which end (if any) is new or gone.
 
-    `l7`: for atoms where only some requests are allowed, which were and which are.
+    `l7`: for atoms where only some requests are allowed, which were and which are. `varies`: the masks before are the least
+    (of pairs that gain) or the most (of pairs that lose) that any of several pairs had.
     """
 
     before: int
@@ -29,6 +30,7 @@ class Profile(NamedTuple):
     after_maybe: int
     endpoint: str = ""
     l7: tuple[Span, ...] = ()
+    varies: bool = False
 
 
 class Strip(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bot.errors import InternalError
 from bot.policies.model import Origin, Policy, Rule
 from bot.policies.traffic import TCP, Traffic
+from bot.reachability.ask import pair_masks
 from bot.reachability.change import Cause, Change, Limit, PolicyText, Requests, Witness
 from bot.reachability.decide import Judge, path_words, point_words
 from bot.reachability.diff import Profile
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bot.policies.l7 import L7, Payload, Verdict
 
 Key = tuple[str, str, str]
+MOST_TO_CHOOSE_FROM = 1_000
 _SEVERITIES = {"internet": 0, "namespace": 1, "within": 2, "ports": 3, "closed": 4}
 _KINDS = {"workload": 0, "addresses": 1, "exposure": 2}
 
@@ -36,6 +38,9 @@ class Narrator:
         self.judge = Judge(world, names)
         self._policies = ({p.key: p for p in world.only_base}, {p.key: p for p in world.only_head})
         self._walked: dict[Witness, tuple[Row, Row, Probe]] = {}
+        self._sets: dict[int, tuple[str, ...]] = {}
+        self._spaces: dict[int, str | None] = {}
+        self._first: dict[int, int] = {}
         self._told: dict[Key, PolicyText] = {}
         self._objects: dict[bool, dict[Key, Object]] = {}
         self._ports: dict[tuple[str, str, str], list[int]] | None = None
@@ -60,8 +65,8 @@ class Narrator:
         return Change(
             "",
             kind,
-            tuple(sorted(self.names.id(bit) for bit in indices(sources))),
-            tuple(sorted(self.names.id(bit) for bit in indices(destinations))),
+            self._ids(sources),
+            self._ids(destinations),
             traffic(profile.before),
             traffic(profile.after),
             traffic(profile.before_maybe),
@@ -76,6 +81,22 @@ class Narrator:
             limits_of(self.world, profile, False),
             limits_of(self.world, profile, True),
             self._requests(profile),
+            before_varies=profile.varies,
+        )
+
+    def summed(self, row: Change, sources: int, destinations: int, parts: list[tuple[int, int]]) -> Change:
+        """A row of one rectangle made one of many: all their ends, the number of pairs, and that not every pair is meant."""
+        paths = sum(a.bit_count() * b.bit_count() for a, b in parts)
+        shown = self.world.universe.hypothetical
+        known = sum((a & ~shown).bit_count() * (b & ~shown).bit_count() for a, b in parts)
+        return row._replace(
+            sources=self._ids(sources),
+            destinations=self._ids(destinations),
+            paths=paths,
+            hypothetical=paths - known,
+            severity=self._severity(row.change, sources, destinations),
+            before_varies=True,
+            partial=True,
         )
 
     @staticmethod
@@ -104,8 +125,22 @@ class Narrator:
             return "internet"
         if kind == "widened":
             return "ports"
-        spaces = {self._namespace(bit) for bit in indices(sources | destinations)}
-        return "within" if len(spaces) == 1 else "namespace"
+        found = self._one_space(sources)
+        return "within" if found is not None and found == self._one_space(destinations) else "namespace"
+
+    def _ids(self, bits: int) -> tuple[str, ...]:
+        """The sorted ids of a set of rows; the same few sets stand in many changes."""
+        found = self._sets.get(bits)
+        if found is None:
+            found = self._sets[bits] = tuple(sorted(self.names.id(bit) for bit in indices(bits)))
+        return found
+
+    def _one_space(self, bits: int) -> str | None:
+        """The namespace that all of these rows are in, if it is one."""
+        if bits not in self._spaces:
+            spaces = {self._namespace(bit) for bit in indices(bits)}
+            self._spaces[bits] = spaces.pop() if len(spaces) == 1 else None
+        return self._spaces[bits]
 
     def _namespace(self, bit: int) -> str:
         row = self.world.universe.rows[bit]
@@ -192,6 +227,9 @@ class Narrator:
     def _chosen(self, sources: int, destinations: int, profile: Profile) -> Witness:
         """One concrete path with its verdicts by rows, not yet decided by rules."""
         source, destination = self._ends(sources, destinations)
+        if profile.varies:
+            masks = [pair_masks(self.world, source, destination, head) for head in (False, True)]
+            profile = Profile(*masks[0], *masks[1], profile.endpoint)
         point, port = self._point(profile, destination)
         request = self._request(profile, point)
         before, after = (self._expected(profile, point, port, head, request) for head in (False, True))
@@ -268,10 +306,15 @@ class Narrator:
         return rows[source], rows[destination]
 
     def _best(self, bits: int) -> int:
-        universe = self.world.universe
-        real = bits & universe.inside & ~universe.hypothetical
-        among = real or bits & ~universe.hypothetical or bits
-        return min(indices(among), key=lambda bit: (_KINDS.get(universe.rows[bit].kind, 3), self.names.id(bit)))
+        """A known workload before addresses before the rest, by name; of thousands, the first that come."""
+        found = self._first.get(bits)
+        if found is None:
+            universe = self.world.universe
+            real = bits & universe.inside & ~universe.hypothetical
+            among = indices(real or bits & ~universe.hypothetical or bits)[:MOST_TO_CHOOSE_FROM]
+            found = min(among, key=lambda bit: (_KINDS.get(universe.rows[bit].kind, 3), self.names.id(bit)))
+            self._first[bits] = found
+        return found
 
     def _point(self, profile: Profile, destination: Row) -> tuple[int, int | None]:
         """The point that tells the sides apart best, and the source port where a client's does not."""

@@ -192,6 +192,8 @@ def _change(value: Change, ports: Ports, explain: str) -> Document:
     out |= {"paths": value.paths, "hypothetical": value.hypothetical, "severity": value.severity}
     if value.endpoint:
         out["endpoint"] = value.endpoint
+    if value.partial:
+        out["partial"] = True
     if value.before_varies:
         out["beforeVaries"] = True
     if value.alike:

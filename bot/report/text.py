@@ -189,7 +189,13 @@ def _row(
         ("to", destinations),
         ("ports", change_ports(change, environment.universe)),
         *([("asking", clean(request_words(change), 400))] if change.requests else []),
-        ("paths", (f"{known:,}" if known else "") + also + (f" ({moved})" if moved else "")),
+        (
+            "paths",
+            (f"{known:,}" if known else "")
+            + also
+            + (f" ({moved})" if moved else "")
+            + (" (not every pair of these ends)" if change.partial else ""),
+        ),
         (
             "example",
             f"{clean(witness.source)} to {clean(witness.destination)} {clean(witness.port)}"

@@ -228,6 +228,8 @@ def state(sure: Traffic, possible: Traffic, universe: Traffic) -> str:
 def change_ports(change: Change, universe: Traffic, arrow: str = "->") -> str:
     """The traffic of a row: what opened or closed, or before and after where both are there."""
     before = state(change.before, change.before_possible, universe)
+    if change.before_varies and before != "none":
+        before = f"{'at least' if change.change in ('opened', 'widened') else 'at most'} {before}"
     after = state(change.after, change.after_possible, universe)
     if before == "none":
         return after
