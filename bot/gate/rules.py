@@ -259,7 +259,7 @@ def _judged(field: _Field, rule: Rule, allow: Sequence[tuple[str, _Area]]) -> Ju
     stays = field.universe.head_rows
     if not area.why:
         for text, rows in ((rule.match.source, area.sources), (rule.match.destination, area.destinations)):
-            if not rows & stays:
+            if not field.known(rows) & stays:
                 area = area._replace(why=f"nothing is {text} any more")
     if area.why:
         return Judged(rule, NOTHING, why=area.why)
