@@ -1,0 +1,192 @@
+"""A folder with a chart in; the files that it is made of, or what Helm renders of it, out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from typing import Any
+
+from bot.render import cage
+from bot.render.kustomize import Inputs, real, split
+from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text
+from bot.sources import Files
+
+# What templates see of the cluster where nothing says it: never that of whoever runs this.
+KUBE_VERSION = "1.34.0"
+MISSING = "helm is not here: pip install 'netreach[render]'"
+_SCHEMA = "values.schema.json"
+_TEST = re.compile(r"""^\s+["']?helm\.sh/hook["']?:\s*["']?test""", re.MULTILINE)
+_SOURCE = re.compile(r"\A# Source: (\S+)\n")
+
+
+def chart(files: Files, folder: str) -> dict[str, Any]:
+    """A chart's Chart.yaml. Raises Unusable."""
+    data = files.contents.get("Chart.yaml" if folder == "." else f"{folder}/Chart.yaml")
+    if data is None:
+        raise Unusable("there is no Chart.yaml in this folder")
+    return mapping(next(iter(documents(data)), None))
+
+
+def inputs(files: Files, folder: str, options: Helm) -> Inputs:
+    """What a chart is rendered from: its folder, the values files, and charts of this repository that it depends on."""
+    used: set[str] = set()
+    problems: list[tuple[str, str]] = []
+    folders = {real(folder, files.links, used)}
+    _depend(files, real(folder, files.links), folders, problems, 0)
+    _follow(files, folders, used)
+    found = {path for path in files.contents if any(below(one, path) for one in folders)}
+    found |= {real(path, files.links, used) for kind, path in options.values if kind == "file"}
+    # A schema may name files and addresses to load, and says nothing of what is deployed.
+    found = {path for path in found if not path.endswith("/" + _SCHEMA) and path != _SCHEMA}
+    return Inputs(frozenset(found), frozenset(used), tuple(problems), frozenset(folders))
+
+
+def _follow(files: Files, folders: set[str], used: set[str]) -> None:
+    """Add where the links below the folders lead."""
+    grown = True
+    while grown:
+        grown = False
+        for link, end in files.links.items():
+            if link not in used and any(below(one, link) for one in folders):
+                used.add(link)
+                folders.add(end)
+                grown = True
+
+
+def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[str, str]], depth: int) -> None:
+    file = f"{folder}/Chart.yaml" if folder != "." else "Chart.yaml"
+    try:
+        declared = items(chart(files, folder).get("dependencies"))
+    except Unusable as error:
+        problems.append((str(error), file))
+        return
+    for dependency in map(mapping, declared):
+        name, repository = text(dependency.get("name")), text(dependency.get("repository"))
+        if not name or _vendored(files, folder, name):
+            continue
+        path = joined(folder, repository.removeprefix("file://")) if repository.startswith("file://") else None
+        if path is None or depth > 10:
+            words = f"its dependency {name[:60]!a} is not in charts/: run helm dependency build, and commit what it writes"
+            problems.append((words, file))
+        elif path not in folders:
+            folders.add(path)
+            _depend(files, path, folders, problems, depth + 1)
+
+
+def _vendored(files: Files, folder: str, name: str) -> bool:
+    charts = "charts/" if folder == "." else f"{folder}/charts/"
+    return any(
+        path == f"{charts}{name}/Chart.yaml" or (path.startswith(f"{charts}{name}-") and path.endswith(".tgz"))
+        for path in files.contents
+    ) or f"{charts}{name}" in files.links
+
+
+def _copied(files: Files, used: Inputs, folder: str) -> dict[str, bytes]:
+    """The files, with charts of this repository at the place where `helm dependency build` puts them."""
+    contents = {path: files.contents[path] for path in sorted(used.files) if path in files.contents}
+    waiting = [(folder, folder)]
+    while waiting and len(contents) < 100_000:
+        source, place = waiting.pop()
+        try:
+            declared = items(chart(files, source).get("dependencies"))
+        except Unusable:
+            continue
+        for dependency in map(mapping, declared):
+            name, repository = text(dependency.get("name")), text(dependency.get("repository"))
+            path = joined(source, repository.removeprefix("file://")) if repository.startswith("file://") else None
+            if path is None or not name or _vendored(files, source, name) or place.count("/charts/") > 10:
+                continue
+            target = f"charts/{name}" if place == "." else f"{place}/charts/{name}"
+            for file in [file for file in files.contents if below(path, file) and file in used.files]:
+                contents.setdefault(target + file[len(path) :], files.contents[file])
+            waiting.append((path, target))
+    return contents
+
+
+def tool() -> list[str] | None:
+    """helm on PATH, else the extra's, which runs as a program of its own."""
+    import shutil
+    from importlib.util import find_spec
+
+    if found := shutil.which("helm"):
+        return [found]
+    if find_spec("helm_python") is None:
+        return None
+    return [sys.executable, "-I", "-B", os.path.join(os.path.dirname(os.path.abspath(__file__)), "helm_child.py")]
+
+
+def template(
+    files: Files, used: Inputs, folder: str, options: Helm, namespace: str, command: list[str] | None = None
+) -> list[tuple[str, str | None]]:
+    """Each object's text as Helm prints it, and its template, by path in the repository where it is there. Raises cage.Failed."""
+    command = command or tool()
+    if command is None:
+        raise cage.Failed(MISSING)
+    folder = real(folder, files.links)
+    contents = _copied(files, used, folder)
+    order = []
+    for index, (kind, value) in enumerate(options.values):
+        if kind == "text":
+            order.append(f".netreach-values/{index}.yaml")
+            contents[order[-1]] = value.encode("utf-8", "replace")
+        else:
+            order.append(real(value, files.links))
+            if order[-1] not in contents:
+                raise cage.Failed(f"its values file {value} is not there")
+    links = {path: files.links[path] for path in used.links}
+    with cage.copy(contents, links) as root:
+        if len(command) == 1:
+            out = _command(command[0], root, folder, options, namespace, order)
+        else:
+            out = _child(command, root, folder, options, namespace, order)
+    name = text(chart(files, folder).get("name"))
+    return [(document, _template(document, name, folder)) for document in split(out) if not _TEST.search(document)]
+
+
+def _command(helm: str, root: str, folder: str, options: Helm, namespace: str, order: list[str]) -> str:
+    command = [helm, "template", options.release, os.path.join(root, folder), "--namespace", namespace]
+    command += ["--kube-version", options.kube_version or KUBE_VERSION, "--skip-tests"]
+    for version in options.api_versions:
+        command += ["--api-versions", version]
+    for file in order:
+        command += ["--values", os.path.join(root, file)]
+    for name, value, is_text in options.parameters:
+        command += ["--set-string" if is_text else "--set", f"{name}={value}"]
+    try:
+        out = cage.run([*command, "--skip-schema-validation"], root)
+    except cage.Failed as failed:
+        if "unknown flag" not in str(failed):
+            raise
+        out = cage.run(command, root)
+    return out.decode("utf-8", "replace")
+
+
+def _child(command: list[str], root: str, folder: str, options: Helm, namespace: str, order: list[str]) -> str:
+    asked = {
+        "chart": os.path.join(root, folder),
+        "release": options.release,
+        "namespace": namespace,
+        "values": [os.path.join(root, file) for file in order],
+        "parameters": options.parameters,
+    }
+    # The library maps three times its size and keeps a large heap of its own in reserve.
+    out = cage.run(command, root, give=json.dumps(asked).encode())
+    rendered: dict[str, str] = json.loads(out)
+    pieces = []
+    for name, content in sorted(rendered.items()):
+        if name.endswith("NOTES.txt"):
+            continue
+        pieces += [f"---\n# Source: {name}\n{document}" for document in split(content) if _CONTENT.search(document)]
+    return "".join(pieces)
+
+
+_CONTENT = re.compile(r"^[ \t]*[^ \t\n#]", re.MULTILINE)
+
+
+def _template(document: str, name: str, folder: str) -> str | None:
+    found = _SOURCE.match(document)
+    if found is None or not found[1].startswith(name + "/"):
+        return None
+    return joined(folder, found[1][len(name) + 1 :])

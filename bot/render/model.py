@@ -1,0 +1,193 @@
+"""The values that rendering passes on: what to render (Root), what came of it (Rendered), and the YAML that says so."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bot.sources import Made, Unread
+
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+LARGEST = 2_000_000
+MOST_NODES = 200_000
+
+
+class Helm(NamedTuple):
+    """How a chart is rendered. `values`: in the order in which they count, each a file ('file', path) or YAML text ('text', YAML)."""
+
+    release: str
+    values: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str, bool], ...] = ()
+    kube_version: str = ""
+    api_versions: tuple[str, ...] = ()
+    skip_crds: bool = False
+
+
+class Root(NamedTuple):
+    """One thing that is deployed from one folder.
+
+    `environment`: the cluster it goes to. `tool`: kustomize, helm or plain. `path`: its folder, '.' for the top. `file` and `line`: what
+    declares it. `namespace`: of objects that name none. `edits`: what a GitOps controller adds to the kustomization, as JSON.
+    `variables`: what it puts in place of `${NAME}`; None: nothing is replaced. `refused`: why it cannot be rendered at all, `setting`:
+    what would help. `recurse`, `include`, `exclude`: which files of a plain folder.
+    """
+
+    name: str
+    environment: str
+    tool: str
+    path: str
+    file: str
+    line: int = 1
+    namespace: str | None = None
+    helm: Helm | None = None
+    edits: str = ""
+    variables: tuple[tuple[str, str], ...] | None = None
+    refused: str = ""
+    setting: str | None = None
+    recurse: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class Rendered(NamedTuple):
+    """What came of a root: files as one side has them, what is known of each, what could not be read, what a person should know."""
+
+    contents: Mapping[str, bytes]
+    made: Mapping[str, Made]
+    unread: tuple[Unread, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Unusable(Exception):
+    """A file that says what to render and cannot be understood; the message is for people."""
+
+
+def joined(folder: str, ref: str) -> str | None:
+    """A reference from within a folder as a path of the tree; None where it leaves the tree."""
+    if ref.startswith("/"):
+        return None
+    path = posixpath.normpath(posixpath.join(folder, ref))
+    return None if path == ".." or path.startswith("../") else path
+
+
+def below(folder: str, path: str) -> bool:
+    return folder == "." or path == folder or path.startswith(folder + "/")
+
+
+def documents(data: bytes) -> list[Any]:
+    """The values of a YAML file. Raises Unusable."""
+    return [value for value, _ in located(data)]
+
+
+def located(data: bytes) -> list[tuple[Any, int]]:
+    """The values of a YAML file, each with its first line. Raises Unusable."""
+    import yaml
+
+    if len(data) > LARGEST:
+        raise Unusable(f"it is larger than {LARGEST:,} bytes")
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    out = []
+    loader = None
+    try:
+        loader = base(data)
+        while loader.check_node():
+            node = loader.get_node()
+            _measure(node, {}, 0)
+            out.append((loader.construct_document(node), node.start_mark.line + 1))
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise Unusable(f"it is no valid YAML{f' (line {mark.line + 1})' if mark else ''}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return out
+
+
+def _measure(node: Any, sizes: dict[int, int], depth: int) -> int:
+    """How many values a node stands for with its aliases written out. Raises ValueError beyond the limit."""
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    if depth > 100:
+        raise ValueError
+    sizes[id(node)] = MOST_NODES  # an alias to what it stands in
+    size = 1
+    if isinstance(node.value, list):
+        for part in node.value:
+            for child in part if isinstance(part, tuple) else (part,):
+                size += _measure(child, sizes, depth + 1)
+    if size > MOST_NODES:
+        raise ValueError
+    sizes[id(node)] = size
+    return size
+
+
+def line_of(data: bytes, path: tuple[str | int, ...], document: int = 0) -> tuple[int, int] | None:
+    """First and last line of what is at a path of a document, a mapping entry's from its key; None where there is nothing."""
+    import yaml
+
+    try:
+        nodes = list(yaml.compose_all(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    if document >= len(nodes):
+        return None
+    node: Any = nodes[document]
+    first = node.start_mark.line
+    for step in path:
+        if isinstance(node, yaml.MappingNode) and isinstance(step, str):
+            entry = next(((k, v) for k, v in node.value if k.value == step), None)
+            if entry is None:
+                return None
+            first, node = entry[0].start_mark.line, entry[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            first = node.start_mark.line
+        else:
+            return None
+    last = node.end_mark.line if node.end_mark.column else node.end_mark.line - 1
+    return first + 1, max(first, last) + 1
+
+
+def path_at(data: bytes, first: int, last: int) -> tuple[str | int, ...]:
+    """The path of the innermost value that holds these lines (1-based) of a text of one document."""
+    import yaml
+
+    try:
+        node: Any = yaml.compose(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return ()
+    path: tuple[str | int, ...] = ()
+    while node is not None:
+        for step, start, child in _parts(node):
+            end = child.end_mark.line if child.end_mark.column else child.end_mark.line - 1
+            if start + 1 <= first and last <= max(start, end) + 1:
+                path, node = (*path, step), child
+                break
+        else:
+            return path
+        if len(path) > 100:
+            return path
+    return path
+
+
+def _parts(node: Any) -> Iterator[tuple[str | int, int, Any]]:
+    if node.id == "mapping":
+        for key, child in node.value:
+            yield str(key.value), key.start_mark.line, child
+    elif node.id == "sequence":
+        for index, child in enumerate(node.value):
+            yield index, child.start_mark.line, child
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
