@@ -150,9 +150,9 @@ def _add_explain(commands: Commands) -> None:
 
 
 def _add_verify(commands: Commands) -> None:
-    verify = _command(commands, "verify", _verify, "check must-allow and must-deny expectations", "text, json")
+    verify = _command(commands, "verify", _verify, "check must-allow and must-deny expectations", "text, json, junit, tap")
     verify.add_argument(
-        "expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations)"
+        "expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations), or netassert's or policytester's"
     )
     _one_side(verify)
 

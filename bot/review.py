@@ -160,7 +160,10 @@ class Failed(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """How many expectations there are and hold; which do not; which name an end that is not there (they fail too)."""
+    """How many expectations there are and hold; which do not; which name an end that is not there (they fail too).
+
+    `passed`: those that hold.
+    """
 
     total: int
     held: int
@@ -168,6 +171,7 @@ class Verification(NamedTuple):
     unmatched: tuple[Mapping[str, object], ...]
     incomplete: tuple[Unread, ...]
     assumptions: tuple[tuple[Assumption, int], ...] = ()
+    passed: tuple[Mapping[str, object], ...] = ()
 
 
 class Audit(NamedTuple):
@@ -371,7 +375,8 @@ def verify(expectations: Sequence[Expectation], place: Place, settings: Settings
     )
     held = len(found.answers) - len(failed)
     unmatched = tuple({**e.written, "why": why} for e, why in found.unmatched)
-    return Verification(len(expectations), held, failed, unmatched, one.incomplete)
+    passed = tuple(a.expectation.written for a in found.answers if a.held)
+    return Verification(len(expectations), held, failed, unmatched, one.incomplete, passed=passed)
 
 
 def explain(

@@ -112,11 +112,33 @@ def parse(file: str, data: bytes) -> tuple[Expectation, ...]:
             raise UsageError(f"{file}:{located.line + document.error.line - 1}: {document.error.reason}")
         if document.value is None:
             continue
-        top = Value(file, document.value, (), partial(_line, located)).mapping(FILE_FIELDS, ("expectations",))
+        top = Value(file, document.value, (), partial(_line, located))
+        rows = _imported(top)
+        if rows is not None:
+            out += rows
+            continue
+        top.mapping(FILE_FIELDS, ("expectations",))
         out += [_entry(row) for row in top.at("expectations").items()]
     if not out:
         raise UsageError(f"{file}: no expectations in it")
     return tuple(out)
+
+
+def _imported(top: Value) -> list[Expectation] | None:
+    """The tests of a file of another tool, or None where it is none that is known."""
+    from bot.gate import imports
+
+    if imports.is_netassert(top.value):
+        rows = imports.netassert(top)
+    elif imports.is_policytester(top.value):
+        rows = imports.policytester(top)
+    else:
+        return None
+    return [_entry(Value(top.file, row, (), partial(_at, line))) for row, line in rows]
+
+
+def _at(line: int, path: tuple[str | int, ...]) -> int:
+    return line
 
 
 def _line(located: Located, path: tuple[str | int, ...]) -> int:

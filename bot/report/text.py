@@ -392,13 +392,13 @@ def verification(value: Verification, verbose: bool = False) -> list[Line]:
     """What does not hold, each with the reason, and how many hold."""
     lines: list[Line] = []
     for row in value.failed:
-        lines.append([("error", "failed: "), ("title", _expected(row.expectation))])
+        lines.append([("error", "failed: "), ("title", expected(row.expectation))])
         lines.append([("dim", "   = "), ("", f"got {row.got} (egress {row.egress}, ingress {row.ingress})")])
         if row.why:
             lines.append([("dim", "   = "), ("", clean(row.why))])
     for missing in value.unmatched:
         lines.append(
-            [("error", "unmatched: "), ("title", _expected(missing)), ("", f": {clean(str(missing.get('why', '')))}")]
+            [("error", "unmatched: "), ("title", expected(missing)), ("", f": {clean(str(missing.get('why', '')))}")]
         )
     lines += _unread(value.incomplete, "incomplete")
     lines += _assumptions(value.assumptions, verbose)
@@ -407,7 +407,8 @@ def verification(value: Verification, verbose: bool = False) -> list[Line]:
     return lines
 
 
-def _expected(row: Mapping[str, object]) -> str:
+def expected(row: Mapping[str, object]) -> str:
+    """An expectation in a line."""
     port = (
         f" {row.get('protocol', 'TCP')}" + (f" {row['port']}" if "port" in row else "")
         if "port" in row or "protocol" in row
