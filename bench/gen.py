@@ -23,7 +23,12 @@ Head = base with about --change-pct % of the allow policies changed, at least on
 A summary (counts, list of changes) is printed as JSON on stdout.
 """
 
-import argparse, copy, json, os, random, shutil
+import argparse
+import copy
+import json
+import os
+import random
+import shutil
 
 TIERS = ["frontend", "backend", "worker", "cache", "db"]
 TIER_PORT = {"frontend": 8080, "backend": 9090, "worker": 9100, "cache": 6379, "db": 5432}
@@ -104,7 +109,7 @@ def deploy(ns, name, labels, ports, replicas=2):
                         {
                             "name": "main",
                             "image": f"registry.example.com/{ns}/{name}:1.0.0",
-                            "ports": [{k: v for k, v in p.items()} for p in ports],
+                            "ports": [dict(p.items()) for p in ports],
                             "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
                         }
                     ]

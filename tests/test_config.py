@@ -320,8 +320,8 @@ def test_the_schema_lists_the_parsers_choices() -> None:
 
 
 def test_the_choices_are_those_of_the_command_line_and_the_gate() -> None:
-    from bot.options import CNIS
     from bot.gate.verdict import FAIL_ON
+    from bot.options import CNIS
 
     assert config.FAIL_ON == FAIL_ON
     assert tuple(CNIS) == config.CNIS

@@ -34,8 +34,8 @@ SMALLER = (60_000, 30_000, 10_000)
 class Statement(NamedTuple):
     """What is to be said of pull request `number`.
 
-    `head`, `base`: commit ids. `base_ref`: the branch it was compared with ("": do not look whether it still is). `blocked`: a digest of each
-    row that blocks. `body`: the text for at most so many bytes of UTF-8, footer included, marker not.
+    `head`, `base`: commit ids. `base_ref`: the branch it was compared with ("": do not look whether it still is). `blocked`: a digest of
+    each row that blocks. `body`: the text for at most so many bytes of UTF-8, footer included, marker not.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Statement(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What was done: `created`, `edited`, `replaced` (a new one, the earlier one hidden or deleted), `unchanged`, or `nothing` with `why`."""
+    """What was done: `created`, `edited`, `replaced` (a new one, the earlier one hidden or deleted), `unchanged`, or `nothing`, `why`."""
 
     done: str
     url: str = ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.report import annotations
-from bot.report.annotations import Annotation
+from bot.report.annotations import Annotation, findings
 from bot.report.escape import plain
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def review(value: Review, most: int = MOST) -> str:
     out: list[str] = []
     shown = dict.fromkeys(_COMMANDS, 0)
     left = 0
-    for row in annotations.findings(value):
+    for row in findings(value):
         level = row.annotation.level
         if shown[level] >= MOST_EACH or len(out) >= most:
             left += 1

@@ -46,7 +46,10 @@ def run(repo: str, *arguments: str) -> str:
     """What a git command that reads says, '' where it fails. Raises GitError without git."""
     try:
         done = subprocess.run(  # noqa: S603
-            ["git", "-C", repo, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            ["git", "-C", repo, *arguments],  # noqa: S607
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
     except OSError as error:
         raise GitError(f"git cannot be run: {error.strerror or error}") from None
@@ -58,7 +61,9 @@ def _environment(server: str, token: str) -> dict[str, str]:
     if token and server:
         known = int(out.get("GIT_CONFIG_COUNT", "0") or 0)
         secret = base64.b64encode(f"x-access-token:{token}".encode()).decode("ascii")
-        out["GIT_CONFIG_COUNT"] = str(known + 1)
-        out[f"GIT_CONFIG_KEY_{known}"] = f"http.{server.rstrip('/')}/.extraheader"
-        out[f"GIT_CONFIG_VALUE_{known}"] = f"AUTHORIZATION: basic {secret}"
+        # The empty value drops what actions/checkout may have left: two headers are one too many for GitHub.
+        for index, value in enumerate(("", f"AUTHORIZATION: basic {secret}"), known):
+            out[f"GIT_CONFIG_KEY_{index}"] = f"http.{server.rstrip('/')}/.extraheader"
+            out[f"GIT_CONFIG_VALUE_{index}"] = value
+        out["GIT_CONFIG_COUNT"] = str(known + 2)
     return out

@@ -84,7 +84,7 @@ def test_blocked() -> None:
         f"[was `k8s/payments/netpol.yaml:1-9`]({LINK}/{reviews.BASE.sha}/k8s/payments/netpol.yaml#L1-L9). Blocked by"
         in table[0]
     )
-    assert "**To unblock:** restore `payments/default-deny`, take back the change of `shop/allow-egress`, or allow it under `allow:`" in body
+    assert "**To unblock:** restore `payments/default-deny`, take back the change of `shop/allow-egress`, or allow it" in body
     assert table[0].endswith("| 129 +3 |")
     assert table[2].endswith("| 360 |")
     assert len(body) < 8000
