@@ -253,7 +253,8 @@ def _from(origin: dict[str, str], folder: str) -> str | None:
 
 def split(output: str) -> list[str]:
     """The documents of a stream as kustomize and helm print it."""
-    return [part + "\n" for part in re.split(r"^---(?:[ \t].*)?\n", output + "\n", flags=re.MULTILINE) for part in [part.rstrip("\n")] if part]
+    parts = re.split(r"^---(?:[ \t].*)?\n", output + "\n", flags=re.MULTILINE)
+    return [text + "\n" for part in parts if (text := part.rstrip("\n"))]
 
 
 def leaves(files: Files) -> list[str]:
