@@ -18,7 +18,7 @@ from bot.options import settings as read_settings
 if TYPE_CHECKING:
     from bot.report.progress import Progress
     from bot.report.text import Line
-    from bot.review import Folders, Place, Refs
+    from bot.review import Folders, Place, Refs, Settings
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -139,10 +139,11 @@ def _add_list(commands: Commands) -> None:
 
 def _add_explain(commands: Commands) -> None:
     explain = _command(commands, "explain", _explain, "walk one path and say what decides it", "text, json")
+    explain.add_argument("--from", dest="source", metavar="A", help="namespace/workload, internet, ip:ADDRESS, ...")
+    explain.add_argument("--to", dest="destination", metavar="B")
     explain.add_argument(
-        "--from", dest="source", required=True, metavar="A", help="namespace/workload, internet, ip:ADDRESS, ..."
+        "--policy", metavar="NS/NAME", help="what one policy selects, opens and closes, instead of a path"
     )
-    explain.add_argument("--to", dest="destination", required=True, metavar="B")
     explain.add_argument("--port", metavar="8080/tcp", help="default: the port that tells most")
     _one_side(explain)
     _two_sides(explain)
@@ -150,9 +151,13 @@ def _add_explain(commands: Commands) -> None:
 
 
 def _add_verify(commands: Commands) -> None:
-    verify = _command(commands, "verify", _verify, "check must-allow and must-deny expectations", "text, json, junit, tap")
+    verify = _command(
+        commands, "verify", _verify, "check must-allow and must-deny expectations", "text, json, junit, tap"
+    )
     verify.add_argument(
-        "expectations", metavar="EXPECTATIONS", help="a YAML or JSON file (netreach schema expectations), or netassert's or policytester's"
+        "expectations",
+        metavar="EXPECTATIONS",
+        help="a YAML or JSON file (netreach schema expectations), or netassert's or policytester's",
     )
     _one_side(verify)
 
@@ -297,12 +302,28 @@ def _list(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     targets, settings = _targets(options), read_settings(options)
+    if options.policy is not None:
+        return _explain_policy(options, targets, settings)
+    if options.source is None or options.destination is None:
+        raise UsageError("say --from and --to, or --policy")
     over = _over(options)
     with _working(options, "walking the path"):
         from bot import review
 
         found = review.explain(options.source, options.destination, options.port, over, settings)
     _write(options, targets, "explanation", found, {})
+    return 3 if found.incomplete else 0
+
+
+def _explain_policy(options: argparse.Namespace, targets: list[tuple[str, str]], settings: Settings) -> int:
+    if options.source or options.destination or options.base or options.head or options.dirs:
+        raise UsageError("--policy is about one state of the manifests: give it PATH or --ref alone")
+    place = _place(options)
+    with _working(options, "evaluating"):
+        from bot import review
+
+        found = review.effect(options.policy, place, settings)
+    _write(options, targets, "effect", found, {})
     return 3 if found.incomplete else 0
 
 

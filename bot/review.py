@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bot.gate.outcome import Terms
     from bot.gate.rules import Gated
     from bot.manifests.snapshot import Snapshot
+    from bot.reachability.diagnose import Hint
+    from bot.reachability.effect import Effect
     from bot.sources.git import Comparison
 
 
@@ -186,7 +188,7 @@ class Audit(NamedTuple):
 class Explanation(NamedTuple):
     """One concrete path, walked: for each side its name, the verdict (open, possible, closed) and what each checkpoint said.
 
-    `changed`: the changed objects among those that decided, of two sides.
+    `changed`: the changed objects among those that decided, of two sides. `help`: what to look at, in that order, on the head.
     """
 
     source: str
@@ -196,6 +198,16 @@ class Explanation(NamedTuple):
     hints: tuple[str, ...]
     incomplete: tuple[Unread, ...]
     changed: tuple[PolicyText, ...] = ()
+    help: tuple[Hint, ...] = ()
+
+
+class PolicyEffect(NamedTuple):
+    """What one policy does; the other fields are those of Environment."""
+
+    effect: Effect
+    universe: Traffic
+    sizes: Mapping[str, int]
+    incomplete: tuple[Unread, ...]
 
 
 # --- The pipeline ---
@@ -388,7 +400,7 @@ def explain(
     if isinstance(over, Place):
         one = _one(over, settings)
         walked = walk(source, destination, port, (one.snapshot, one.snapshot), one.lowered, ("now",))
-        return Explanation(*walked, one.incomplete)
+        return Explanation(*walked[:5], one.incomplete, help=walked.help)
     if isinstance(over, Refs):
         found, config = _compare(over, settings)
         before, after = found.base, found.head
@@ -402,7 +414,18 @@ def explain(
     lowered = lower_sides(base, head, scope.settings)
     incomplete, _ = unread(before, after, base, head, lowered)
     walked = walk(source, destination, port, (base, head), lowered, ("before", "after"))
-    return Explanation(*walked, incomplete + scope.unread(base, head), changed_objects(walked[3], lowered))
+    changed = changed_objects(walked.sides, lowered)
+    return Explanation(*walked[:5], incomplete + scope.unread(base, head), changed, walked.help)
+
+
+def effect(policy: str, place: Place, settings: Settings) -> PolicyEffect:
+    """What one policy selects, opens and closes in one state of the manifests. Raises NetreachError."""
+    from bot.reachability.effect import effect
+
+    one = _one(place, settings)
+    found = effect(policy, one.snapshot, one.lowered)
+    sizes = namespace_sizes(one.snapshot, one.snapshot)
+    return PolicyEffect(found, one.lowered.vocabulary.universe, sizes, one.incomplete)
 
 
 def manifests(place: Place, settings: Settings) -> tuple[Snapshot, tuple[Unread, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.errors import UsageError
 from bot.policies.model import Lowered
@@ -10,6 +10,7 @@ from bot.policies.traffic import PROTOCOLS, TCP
 from bot.reachability.ask import Ends, cuts, pair_masks
 from bot.reachability.change import Decision, PolicyText
 from bot.reachability.decide import Judge, point_words
+from bot.reachability.diagnose import Hint, diagnose
 from bot.reachability.endpoints import Row
 from bot.reachability.explain import Probe
 from bot.reachability.facts import Names
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 Sides = tuple[tuple[str, str, tuple[Decision, ...]], ...]
 
 
+class Walked(NamedTuple):
+    """Both ends and the port as they are called, the sides, remarks on the question, and what to look at on the head."""
+
+    source: str
+    destination: str
+    port: str
+    sides: Sides
+    hints: tuple[str, ...]
+    help: tuple[Hint, ...]
+
+
 def walk(
     source: str,
     destination: str,
@@ -29,8 +41,8 @@ def walk(
     snapshots: tuple[Snapshot, Snapshot],
     lowered: Lowered,
     names_of_sides: tuple[str, ...],
-) -> tuple[str, str, str, Sides, tuple[str, ...]]:
-    """(source, destination, port, sides, hints) of one path. `names_of_sides`: one name for the head alone, or two.
+) -> Walked:
+    """One path, on one side or both. `names_of_sides`: one name for the head alone, or two.
 
     Without a port: one where the sides differ, else one that is open, else one that the destination declares, else 80/tcp.
     Raises UsageError for an end that is not there or a bad port.
@@ -66,7 +78,8 @@ def walk(
         for text, found in ((source, rows[0]), (destination, rows[1]))
         if len(found) > 1
     )
-    return names.id_of(a), names.id_of(b), point_words(point), sides, hints
+    help_ = diagnose(world, names, a, b, point, sides[-1][2])
+    return Walked(names.id_of(a), names.id_of(b), point_words(point), sides, hints, help_)
 
 
 def changed_objects(sides: Sides, lowered: Lowered) -> tuple[PolicyText, ...]:

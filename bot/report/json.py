@@ -15,7 +15,7 @@ from bot.report.words import by_protocol
 
 if TYPE_CHECKING:
     from bot.policies.model import Assumption
-    from bot.review import Audit, Environment, Explanation, Listing, Review, Side, Verification
+    from bot.review import Audit, Environment, Explanation, Listing, PolicyEffect, Review, Side, Verification
     from bot.sources import Unread
 
 Document = dict[str, Any]
@@ -335,6 +335,33 @@ def explanation(value: Explanation) -> Document:
             for name, verdict, decisions in value.sides
         ],
         "hints": list(value.hints),
+        "help": [{"title": row.title, "lines": list(row.lines)} for row in value.help],
+        "incomplete": [unread(row) for row in value.incomplete],
+    }
+
+
+def effect(value: PolicyEffect) -> Document:
+    """The `netreach/policy/v1` document: what a policy selects, and what it opens and closes."""
+    found, ports = value.effect, Ports(value.universe)
+    return {
+        "schema": "netreach/policy/v1",
+        "policy": found.title,
+        "file": found.file,
+        "lines": list(found.lines),
+        "selects": [
+            {
+                "checkpoint": one.checkpoint,
+                "pods": list(one.pods),
+                "namespaces": list(one.namespaces),
+                "isolates": one.isolates,
+            }
+            for one in found.selected
+        ],
+        "endpoints": endpoints(found.endpoints),
+        "changes": [
+            {"change": row.change, "from": list(row.sources), "to": list(row.destinations), **_before_after(row, ports)}
+            for row in found.changes
+        ],
         "incomplete": [unread(row) for row in value.incomplete],
     }
 

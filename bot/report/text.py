@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
     from bot.policies.model import Assumption
     from bot.reachability.change import Cause, Change, Decision
-    from bot.review import Audit, Environment, Explanation, Listing, Review, Verification
+    from bot.review import Audit, Environment, Explanation, Listing, PolicyEffect, Review, Verification
     from bot.sources import Unread
 
 Line = list[tuple[str, str]]
@@ -328,6 +328,30 @@ def _blocked(value: Review, stopped: int, fail: str) -> str:
     return "; ".join(rows)
 
 
+def effect(value: PolicyEffect) -> list[Line]:
+    """What one policy selects, and what it opens and closes against the same cluster without it."""
+    found = value.effect
+    lines: list[Line] = [[("title", clean(found.title)), ("place", f"  {clean(sides.place(found.file, found.lines))}")]]
+    for one in found.selected:
+        verb = "isolates" if one.isolates else "selects, without isolating,"
+        pods = ", ".join(one.pods[:20]) + (f" and {len(one.pods) - 20} more" if len(one.pods) > 20 else "")
+        spaces = f" in {', '.join(one.namespaces[:10])}" if one.namespaces else ""
+        lines.append(
+            [("dim", f"  {one.checkpoint:<8} "), ("", clean(f"{verb} {pods or 'no pod in Git'}{spaces}", 2000))]
+        )
+    names = Names(found.endpoints, value.sizes)
+    for title, kinds in (("opens", ("opened", "widened")), ("closes", ("closed", "narrowed"))):
+        rows = [row for row in found.changes if row.change in kinds and not row.alike]
+        lines += [[], [("title", f"{title} {number(sum(row.paths for row in rows), 'path')}")]]
+        for row in rows[:ROWS]:
+            ends = (clean(plain_set(names.parts(ids)), 1000) for ids in (row.sources, row.destinations))
+            what = f"{' -> '.join(ends)}  {change_ports(row, value.universe)}"
+            lines.append([("warning" if title == "opens" else "note", f"  {title:<7}"), ("", what)])
+        if len(rows) > ROWS:
+            lines.append([("dim", f"  and {number(len(rows) - ROWS, 'more group')} (--format json has all)")])
+    return lines + _unread(value.incomplete, "incomplete")
+
+
 def audit(value: Audit, verbose: bool = False) -> list[Line]:
     """Every namespace, a line each, and what is open in it."""
     from bot.report.gated import counted, direction_words
@@ -379,6 +403,9 @@ def explanation(value: Explanation) -> list[Line]:
                 inside = f"  {clean(row.path)}" if row.path else ""
                 lines.append([("dim", "    --> "), ("place", clean(sides.place(row.file, row.lines))), ("", inside)])
     lines += [[], *([("dim", "hint: "), ("", clean(hint))] for hint in value.hints)] if value.hints else []
+    for number_, hint in enumerate(value.help, 1):
+        lines += [[], [("title", f"{number_}. {clean(hint.title)}")]]
+        lines += [[("dim", "   - "), ("", clean(row, 1000))] for row in hint.lines]
     for item in value.changed:
         from bot.report import wording
 
