@@ -64,7 +64,17 @@ def audit(snapshot: Snapshot, lowered: Lowered) -> tuple[Audited, ...]:
 
 
 def changes(base: Snapshot, head: Snapshot, lowered: Lowered) -> tuple[AuditChange, ...]:
-    """What differs between the sides in any status or in the workloads that are open."""
+    """What differs between the sides in any status or in the workloads that are open; only namespaces that can differ are looked at."""
+    touched = _touched(base, head, lowered)
+    if touched is not None and not touched:
+        return ()
+    if touched is not None:
+        base, head = _part(base, touched), _part(head, touched)
+        chains = (
+            chain._replace(policies=tuple(p for p in chain.policies if p.key[1] in touched or not p.key[1]))
+            for chain in (lowered.base, lowered.head)
+        )
+        lowered = lowered._replace(base=next(chains), head=next(chains))
     both = _Audit(base, head, lowered)
     before, after = ({one.namespace: one for one in both.side(which)} for which in (False, True))
     return tuple(
@@ -72,6 +82,58 @@ def changes(base: Snapshot, head: Snapshot, lowered: Lowered) -> tuple[AuditChan
         for name in sorted({*before, *after})
         if _told(before.get(name)) != _told(after.get(name))
     )
+
+
+def _touched(base: Snapshot, head: Snapshot, lowered: Lowered) -> set[str] | None:
+    """The namespaces whose isolation, workloads or labels differ; None: any of them may."""
+    if lowered.vocabulary.base_attributes is not None:
+        return None
+    out: set[str] = set()
+    policies = [{policy.key: policy for policy in chain.policies} for chain in (lowered.base, lowered.head)]
+    for key in {*policies[0], *policies[1]}:
+        old, new = policies[0].get(key), policies[1].get(key)
+        if old is not new and _isolation(old) != _isolation(new):
+            if not key[1]:
+                return None
+            out.add(key[1])
+    pods = [{(*w.key, w.pod): w.object for w in side.workloads} for side in (base, head)]
+    out |= {key[1] for key in {*pods[0], *pods[1]} if pods[0].get(key) is not pods[1].get(key)}
+    spaces = base.namespaces, head.namespaces
+    for name in {*spaces[0], *spaces[1]}:
+        before, after = (side.get(name) for side in spaces)
+        if before is not after and (
+            before is None
+            or after is None
+            or (before.labels, before.object is None) != (after.labels, after.object is None)
+        ):
+            out.add(name)
+    return out
+
+
+def _isolation(policy: Policy | None) -> object:
+    """What of a policy the audit looks at: whom it isolates, and whether it allows anything."""
+    if policy is None:
+        return None
+    return [
+        (s.checkpoint, s.tier, [(i.source, i.destination) for i in s.isolates], _is_silent(s))
+        for s in policy.sections
+        if s.isolates
+    ]
+
+
+def _is_silent(section: Section) -> bool:
+    return not any(rule.action in ("allow", "pass") for rule in section.rules)
+
+
+def _part(snapshot: Snapshot, namespaces: set[str]) -> Snapshot:
+    """The workloads of some namespaces, without other objects."""
+    from bot.manifests.snapshot import Snapshot
+
+    out = Snapshot()
+    out.workloads = [w for w in snapshot.workloads if w.namespace in namespaces]
+    out.namespaces = {name: one for name, one in snapshot.namespaces.items() if name in namespaces}
+    out.where = snapshot.where
+    return out
 
 
 def _told(found: Audited | None) -> object:
@@ -136,8 +198,7 @@ class _Audit:
                 rows = self._rows(section, direction, head)
                 if rows:
                     where = {home(_subject(isolation, direction)) for isolation in section.isolates}
-                    silent = not any(rule.action in ("allow", "pass") for rule in section.rules)
-                    out.append((policy.title, where.pop() if len(where) == 1 else None, rows, silent))
+                    out.append((policy.title, where.pop() if len(where) == 1 else None, rows, _is_silent(section)))
         return out
 
     def _rows(self, section: Section, direction: str, head: bool) -> int:

@@ -112,12 +112,11 @@ def judge(
         file, expectations = by.expectations
         expected = compare(file, expectations, (base, alone(base)), (head, alone(head)))
         failed = failed or (expected.fails and rule_fails("block", by.fail_on or ("rule",)))
-    return Outcome(changes, gated, expected, _audited(base, head, lowered, found), failed)
+    return Outcome(changes, gated, expected, _audited(base, head, lowered), failed)
 
 
-def _audited(base: Snapshot, head: Snapshot, lowered: Lowered, found: Difference) -> tuple[AuditChange, ...]:
-    """Only a changed policy, workload or namespace can change what protects a namespace, and each changes a path."""
-    if base is head or not found.changes:
+def _audited(base: Snapshot, head: Snapshot, lowered: Lowered) -> tuple[AuditChange, ...]:
+    if base is head:
         return ()
     from bot.gate.audit import changes
 

@@ -106,3 +106,34 @@ def test_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: 
         schema = Path(as_json.__file__).parents[1] / "schemas" / "audit.json"
         jsonschema.validate(json.loads(out), json.loads(schema.read_text()))
     assert cli.main(["audit", str(tmp_path), "--fail-on", "fail", "--quiet"]) == 1
+
+
+def test_what_is_looked_at_is_all_that_differs(tmp_path: Path) -> None:
+    """The review looks at the namespaces that can differ; the whole audit of both sides differs in no other."""
+    wide = """---
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: deny}
+spec: {endpointSelector: {matchLabels: {app: web}}, ingress: [{}]}
+"""
+    before = SHOP + workload("a", "x") + workload("b", "x") + deny("a") + ingress("b", "i", "x", ANYONE)
+    for number, (after, cni) in enumerate(
+        (
+            (before + workload("b", "new"), "kubernetes"),
+            (before.replace("namespace: a}\nspec: {podSelector", "namespace: b}\nspec: {podSelector"), "kubernetes"),
+            (before + wide, "cilium"),
+            (before + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: empty}\n", "kubernetes"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        found = one(review(folder, "version: 1\n", before, after, cni=cni))
+        sides = [
+            {row.namespace: row for row in audit(Place(str(folder / side)), Settings(cni=cni)).namespaces}
+            for side in ("base", "head")
+        ]
+        assert found.audit
+        changed = {row.namespace for row in found.audit}
+        for name in {*sides[0], *sides[1]}:
+            rows = [side[name] for side in sides if name in side]
+            both = [(row.ingress.status, row.egress.status, row.unprotected) for row in rows]
+            assert (len(both) != 2 or both[0] != both[1]) <= (name in changed), (number, name)
