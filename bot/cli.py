@@ -197,7 +197,7 @@ def _add_render(commands: Commands) -> None:
 def _add_schema(commands: Commands) -> None:
     words = "the JSON Schema of a document"
     schema = commands.add_parser("schema", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
-    schema.add_argument("name", help="report, list, verify, explain, expectations, config")
+    schema.add_argument("name", help="report, list, verify, explain, policy, audit, expectations, config")
     schema.set_defaults(run=_schema)
 
 
@@ -311,7 +311,7 @@ def _explain(options: argparse.Namespace) -> int:
         from bot import review
 
         found = review.explain(options.source, options.destination, options.port, over, settings)
-    _write(options, targets, "explanation", found, {})
+    _write(options, targets, "explanation", found, {"text": {"verbose": options.verbose}})
     return 3 if found.incomplete else 0
 
 

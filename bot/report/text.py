@@ -390,8 +390,8 @@ def listing(value: Listing, verbose: bool = False) -> list[Line]:
     return lines + _remarks(value.remarks, verbose, "on these manifests") + _assumptions(value.assumptions, verbose)
 
 
-def explanation(value: Explanation) -> list[Line]:
-    """One path, side by side: the verdict and what each checkpoint said."""
+def explanation(value: Explanation, verbose: bool = False) -> list[Line]:
+    """One path, side by side: the verdict and what each checkpoint said; what to look at where it is not open, or `verbose`."""
     lines: list[Line] = [[("title", f"{clean(value.source)} to {clean(value.destination)} {clean(value.port)}")]]
     for name, verdict, decisions in value.sides:
         style = {"open": "warning", "closed": "note"}.get(verdict, "incomplete")
@@ -403,7 +403,8 @@ def explanation(value: Explanation) -> list[Line]:
                 inside = f"  {clean(row.path)}" if row.path else ""
                 lines.append([("dim", "    --> "), ("place", clean(sides.place(row.file, row.lines))), ("", inside)])
     lines += [[], *([("dim", "hint: "), ("", clean(hint))] for hint in value.hints)] if value.hints else []
-    for number_, hint in enumerate(value.help, 1):
+    wanted = verbose or value.sides[-1][1] != "open"
+    for number_, hint in enumerate(value.help if wanted else (), 1):
         lines += [[], [("title", f"{number_}. {clean(hint.title)}")]]
         lines += [[("dim", "   - "), ("", clean(row, 1000))] for row in hint.lines]
     for item in value.changed:
