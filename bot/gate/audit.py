@@ -170,7 +170,12 @@ class _Audit:
             rows = members.get(name, 0)
             if rows or name in own or namespace.object is not None:
                 ingress, egress = (
-                    self._direction(name, found[direction], rows, strangers.get(name, 0)) for direction in DIRECTIONS
+                    self._direction(
+                        (*found[direction].get(name, ()), *found[direction].get(None, ())),
+                        rows,
+                        strangers.get(name, 0),
+                    )
+                    for direction in DIRECTIONS
                 )
                 both = {ingress.status, egress.status}
                 status = both.pop() if len(both) == 1 else WARN
@@ -183,22 +188,23 @@ class _Audit:
 
     def _isolating(
         self, policies: Iterable[Policy], direction: str, head: bool
-    ) -> list[tuple[str, str | None, int, bool]]:
-        """(title, home, rows that are surely isolated, whether nothing is allowed) of every policy that isolates in this direction."""
+    ) -> dict[str | None, list[tuple[str, int, bool]]]:
+        """By home (None: several): title, rows surely isolated, whether nothing is allowed, of the policies that isolate so."""
         ends = {
             (checkpoint.name, tier.name): tier.end
             for checkpoint in self.world.checkpoints[head]
             for tier in checkpoint.tiers
             if checkpoint.name == direction
         }
-        out = []
+        out: dict[str | None, list[tuple[str, int, bool]]] = {}
         for policy in policies:
             sections = [s for s in policy.sections if ends.get((s.checkpoint, s.tier)) == "deny" and s.isolates]
             for section in sections:
                 rows = self._rows(section, direction, head)
                 if rows:
                     where = {home(_subject(isolation, direction)) for isolation in section.isolates}
-                    out.append((policy.title, where.pop() if len(where) == 1 else None, rows, _is_silent(section)))
+                    place = where.pop() if len(where) == 1 else None
+                    out.setdefault(place, []).append((policy.title, rows, _is_silent(section)))
         return out
 
     def _rows(self, section: Section, direction: str, head: bool) -> int:
@@ -212,15 +218,13 @@ class _Audit:
         left = universe.fold(self.world.resolver.everything & ~sure, head)
         return universe.fold(sure, head) & ~left
 
-    def _direction(
-        self, name: str, isolating: Sequence[tuple[str, str | None, int, bool]], rows: int, stranger: int
-    ) -> Direction:
+    def _direction(self, isolating: Iterable[tuple[str, int, bool]], rows: int, stranger: int) -> Direction:
         everyone = rows | stranger
         isolated = 0
         acting: dict[str, None] = {}
         denying: dict[str, None] = {}
-        for title, where, own, silent in isolating:
-            if where not in (None, name) or not own & everyone:
+        for title, own, silent in isolating:
+            if not own & everyone:
                 continue
             isolated |= own
             acting[title] = None
