@@ -117,6 +117,7 @@ class _Search:
         self._wide: tuple[dict[Expr, None], dict[Expr, None]] = ({}, {})
         self._subjects: dict[str, None] = {}
         self.free = lowered.vocabulary.free_ports
+        self._wide_partners: list[dict[_Wanted, None] | None] = [None, None]
         self._memo: dict[tuple[int, bool], tuple[Expr, list[_Wanted] | None]] = {}
         self._by_namespace: dict[str, list[Workload]] | None = None
         self._seen: dict[tuple[str, ...], set[tuple[str | None, ...]]] = {}
@@ -192,14 +193,22 @@ class _Search:
     def _pairs(self, wanted: _Wanted, role: int) -> list[_Wanted]:
         """The pod with each selector, in turn, that can meet it in this role."""
         out: dict[_Wanted, None] = {}
-        for expr in (*self._homes[role].get(wanted.namespace or "", {}), *self._wide[role]):
-            # Without a negative selector is with what it leaves out; without a positive one is the pod as it is.
-            without = [w for w in self._alternatives(expr, False) or () if _names_a_value(w)]
-            for partner in (*(self._alternatives(expr) or ()), *without):
-                both = self._merge(wanted, partner)
-                if both is not None and both != wanted and self._possible(both):
-                    out[both] = None
+        if self._wide_partners[role] is None:
+            self._wide_partners[role] = self._partners(self._wide[role])
+        own = self._partners(self._homes[role].get(wanted.namespace or "", {}))
+        for partner in {**own, **(self._wide_partners[role] or {})}:
+            both = self._merge(wanted, partner)
+            if both is not None and both != wanted and self._possible(both):
+                out[both] = None
         return list(out)
+
+    def _partners(self, exprs: Iterable[Expr]) -> dict[_Wanted, None]:
+        """What each selector adds to a pod. Without a negative one is with what it leaves out; without a positive one, as it is."""
+        out: dict[_Wanted, None] = {}
+        for expr in exprs:
+            out.update(dict.fromkeys(self._alternatives(expr) or ()))
+            out.update(dict.fromkeys(w for w in self._alternatives(expr, False) or () if _names_a_value(w)))
+        return out
 
     def _is_known(self, wanted: _Wanted) -> bool:
         """Whether a known workload of the namespace has these labels."""
