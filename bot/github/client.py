@@ -85,16 +85,16 @@ class _Retry(GithubRetry):
                     raise error
                 return Retry.increment(self.new(total=0), method, url, response, error, _pool, _stacktrace)
             return Retry.increment(self, method, url, response, error, _pool, _stacktrace)
-        wait = self._wait(response, url)
-        if wait is None or wait > (self.max_rate_limit_wait or 0) or not self.total:
-            content = self.get_content(response, url or "")  # type: ignore[arg-type]
+        words = _message(self.get_content(response, url or ""))  # type: ignore[arg-type]
+        wait = self._wait(response, words)
+        if wait is None or wait > (self.max_rate_limit_wait or 0):
             kind = GithubException if wait is None else RateLimitExceededException
-            raise kind(response.status, {"message": _message(content)}, dict(response.headers))
+            raise kind(response.status, {"message": words}, dict(response.headers))
         again = Retry.increment(self, method, url, response, error, _pool, _stacktrace)
-        again.sleep = lambda response=None: _sleep(wait)  # type: ignore[method-assign]
+        again.sleep = lambda response=None: _sleep(wait)  # type: ignore[method-assign,assignment,misc]
         return again
 
-    def _wait(self, response: BaseHTTPResponse, url: str | None) -> float | None:
+    def _wait(self, response: BaseHTTPResponse, words: str) -> float | None:
         """Seconds until the next try may be made; None where it is no matter of rates."""
         told = response.headers.get("Retry-After", "")
         if told.isdigit():
@@ -105,11 +105,9 @@ class _Retry(GithubRetry):
                 from time import time
 
                 return max(0.0, float(reset) - time()) + 1.0
-        if response.status == 403:
-            # Only the words tell a refusal for the rate from one for missing rights.
-            words = _message(self.get_content(response, url or "")).lower()  # type: ignore[arg-type]
-            if "rate limit" not in words and "abuse" not in words:
-                return None
+        # Only the words tell a refusal for the rate from one for missing rights.
+        if response.status == 403 and not any(word in words.lower() for word in ("rate limit", "abuse")):
+            return None
         earlier = sum(1 for entry in self.history if entry.status in LIMITED)
         return float(self.secondary_rate_wait * 2**earlier)
 
