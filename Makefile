@@ -1,6 +1,6 @@
 # Everything here runs in .venv, made from the hashed locks: a fresh clone needs Python >= 3.10 with venv, git and make.
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check coverage bench lock clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -14,6 +14,10 @@ check: .venv/dev
 	.venv/bin/lint-imports --no-cache
 
 test: check
+	$(PY) -m pytest
+
+# Apart, since it makes the tests take several times as long.
+coverage: .venv/dev
 	$(PY) -m pytest --cov --cov-report=term:skip-covered
 
 bench: .venv/core
