@@ -91,7 +91,7 @@ class _Retry(GithubRetry):
             kind = GithubException if wait is None else RateLimitExceededException
             raise kind(response.status, {"message": words}, dict(response.headers))
         again = Retry.increment(self, method, url, response, error, _pool, _stacktrace)
-        again.sleep = lambda response=None: _sleep(wait)  # type: ignore[method-assign,assignment,misc]
+        again.sleep = lambda response=None: _sleep(wait)  # type: ignore[method-assign]
         return again
 
     def _wait(self, response: BaseHTTPResponse, words: str) -> float | None:

@@ -159,7 +159,7 @@ class GitHub:
         tail = path.removeprefix("/repos/{owner}/{repo}")
         if method != "GET" and login in self.readers:
             return 403, {"message": "Resource not accessible by integration", "documentation_url": "https://x"}, {}
-        missing = 404, {"message": "Not Found", "documentation_url": "https://x"}, {}
+        missing: Any = 404, {"message": "Not Found", "documentation_url": "https://x"}, {}
         if tail == "/pulls/{pull_number}":
             pull = self.pulls.get(int(at["pull_number"]))
             return (200, pull, {}) if pull else missing
@@ -286,7 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = memory.fault(f"{self.command} {path}")
             login = memory.tokens.get(token, "")
             if not login:
-                status, answer, headers = 401, {"message": "Bad credentials"}, {}
+                status, answer, headers = 401, {"message": "Bad credentials"}, dict[str, str]()
             elif fault is None or fault.after or (fault.delay and fault.status == 200):
                 status, answer, headers = memory.answer(self.command, path, query, body, login)
                 answer = deepcopy(answer)
