@@ -72,7 +72,10 @@ def operation(value: dict[str, Any], whole: dict[str, Any], wanted: dict[str, An
     for one in value.get("parameters", []):
         one = resolved(one, whole)
         if one["in"] == "query":
-            query[one["name"]] = {"required": one.get("required", False), "schema": schema(one["schema"], whole, wanted)}
+            query[one["name"]] = {
+                "required": one.get("required", False),
+                "schema": schema(one["schema"], whole, wanted),
+            }
     responses = {}
     for status, response in value["responses"].items():
         content = resolved(response, whole).get("content", {}).get("application/json", {})
@@ -122,7 +125,9 @@ def schema(value: Any, whole: dict[str, Any], wanted: dict[str, Any]) -> Any:
 
 def webhooks() -> dict[str, Any]:
     """The examples of the events that matter here, and the schema of every event."""
-    examples = json.loads((PACKAGES / "webhooks-examples" / "api.github.com" / "index.json").read_text(encoding="utf-8"))
+    examples = json.loads(
+        (PACKAGES / "webhooks-examples" / "api.github.com" / "index.json").read_text(encoding="utf-8")
+    )
     schemas = json.loads((PACKAGES / "webhooks-schemas" / "schema.json").read_text(encoding="utf-8"))
     kept = {row["name"]: row["examples"][:40] for row in examples if row["name"] in EVENTS}
     return {
@@ -149,7 +154,9 @@ def main(arguments: list[str]) -> int:
         file.write_bytes(gzip.compress(text, 9, mtime=0))
         print(f"{file.relative_to(ROOT)}: {len(text):,} bytes of JSON")
     if stale:
-        print(f"not what the pinned packages give: {', '.join(stale)} (python scripts/github_schemas.py)", file=sys.stderr)
+        print(
+            f"not what the pinned packages give: {', '.join(stale)} (python scripts/github_schemas.py)", file=sys.stderr
+        )
     return int(bool(stale))
 
 

@@ -179,8 +179,12 @@ def _refused(what: str, error: GithubException) -> Refused:
     if status in (404, 410):
         return Refused(f"could not {what}: it is not there, or the token may not see it", "missing")
     if status == 422:
-        kind = "too-long" if "too long" in f"{message} {details}" or "maximum is" in f"{message} {details}" else "invalid"
-        return Refused(f"could not {what}: GitHub found it not valid ({message}{f': {details[:300]}' if details else ''})", kind)
+        kind = (
+            "too-long" if "too long" in f"{message} {details}" or "maximum is" in f"{message} {details}" else "invalid"
+        )
+        return Refused(
+            f"could not {what}: GitHub found it not valid ({message}{f': {details[:300]}' if details else ''})", kind
+        )
     if status >= 500:
         return Refused(f"could not {what}: GitHub answered with {status}", "server", True)
     return Refused(f"could not {what}: GitHub answered with {status} {message}".rstrip(), "invalid")

@@ -165,9 +165,7 @@ def publish(
     return _replace(pull, what, own, mode, settle, current[0])
 
 
-def _replace(
-    pull: PullRequest, what: Statement, own: str, mode: str, settle: float, known: _Own
-) -> Published:
+def _replace(pull: PullRequest, what: Statement, own: str, mode: str, settle: float, known: _Own) -> Published:
     said = known.marker
     if _says(said, what):
         return Published("unchanged", known.comment.html_url)
@@ -226,7 +224,9 @@ def _create(pull: PullRequest, what: Statement, own: str, settle: float, seq: in
         if {row.comment.id for row in current} - before:
             break
     else:
-        raise Refused(f"could not comment on pull request {what.number}: GitHub does not show what it took", "server", True)
+        raise Refused(
+            f"could not comment on pull request {what.number}: GitHub does not show what it took", "server", True
+        )
     _wait(settle)
     current, _ = _read(pull, what, own)
     if not current:

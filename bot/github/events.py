@@ -73,9 +73,7 @@ def _of_run(run: Mapping[str, Any], repository: Repository) -> Target | None:
     if not isinstance(owner, str) or not isinstance(branch, str):
         return None
     with told("find the pull request of the workflow run"):
-        pulls = [
-            pull for pull in repository.get_pulls(state="open", head=f"{owner}:{branch}") if pull.head.sha == head
-        ]
+        pulls = [pull for pull in repository.get_pulls(state="open", head=f"{owner}:{branch}") if pull.head.sha == head]
         if not pulls:
             return None
         first = min(pulls, key=lambda pull: pull.number)

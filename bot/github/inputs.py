@@ -102,7 +102,9 @@ def run(environ: Mapping[str, str]) -> Run:
 
     repository = get("GITHUB_REPOSITORY")
     if repository.count("/") != 1 or not get("GITHUB_EVENT_PATH"):
-        raise UsageError("netreach action runs as a step of GitHub Actions; elsewhere: netreach diff and netreach comment")
+        raise UsageError(
+            "netreach action runs as a step of GitHub Actions; elsewhere: netreach diff and netreach comment"
+        )
     return Run(
         get("GITHUB_EVENT_NAME"),
         get("GITHUB_EVENT_PATH"),

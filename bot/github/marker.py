@@ -69,7 +69,9 @@ def parse(body: str) -> Marker | None:
 def checked_key(key: str) -> str:
     """The key if it may stand in a marker. Raises UsageError."""
     if len(key) > LONGEST_KEY or KEY.fullmatch(key) is None or key.endswith("-"):
-        raise UsageError(f"comment key {ascii(key[:80])}: letters, digits, '.', '_' and single '-', at most {LONGEST_KEY}")
+        raise UsageError(
+            f"comment key {ascii(key[:80])}: letters, digits, '.', '_' and single '-', at most {LONGEST_KEY}"
+        )
     return key
 
 
