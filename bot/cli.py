@@ -94,6 +94,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "config": _add_config,
         "render": _add_render,
         "schema": _add_schema,
+        "comment": _add_comment,
     }
     if arguments[:1] == ["action"]:
         every = {"action": _add_action}  # what action.yml runs; in no help
@@ -202,6 +203,22 @@ def _add_schema(commands: Commands) -> None:
     schema = commands.add_parser("schema", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
     schema.add_argument("name", help="report, list, verify, explain, policy, audit, expectations, config")
     schema.set_defaults(run=_schema)
+
+
+def _add_comment(commands: Commands) -> None:
+    words = "post a report as the comment of a pull request"
+    comment = commands.add_parser("comment", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
+    comment.set_defaults(run=_comment)
+    add = comment.add_argument
+    add("--report", required=True, metavar="FILE", help="what netreach diff -o json=FILE wrote")
+    add("--dry-run", action="store_true", help="print the comment, ask no one")
+    add("--repository", metavar="OWNER/NAME", help="default: GITHUB_REPOSITORY")
+    add("--pull", type=int, metavar="NUMBER", help="the pull request")
+    add("--api", metavar="URL", help="default: GITHUB_API_URL, else https://api.github.com; the token: GITHUB_TOKEN")
+    add("--link", metavar="URL", help="where files stand by commit (default: GITHUB_SERVER_URL/OWNER/NAME/blob)")
+    add("--mode", default="escalate", help="escalate, update, hide-and-new, delete-and-new, new, off")
+    add("--when", default="changes", help="changes, always, never")
+    add("--key", default="default", help="tells several comments of one pull request apart")
 
 
 def _add_action(commands: Commands) -> None:
@@ -404,6 +421,14 @@ def _schema(options: argparse.Namespace) -> int:
     if options.name not in known:
         raise UsageError(f"no schema {options.name}: {', '.join(known)}")
     _print(known[options.name].read_text(encoding="utf-8"))
+    return 0
+
+
+def _comment(options: argparse.Namespace) -> int:
+    from bot.github import post
+    from bot.report import stored
+
+    _print(post.post(options, stored.read(options.report), os.environ))
     return 0
 
 

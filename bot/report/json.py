@@ -15,10 +15,13 @@ from bot.report.words import by_protocol
 
 if TYPE_CHECKING:
     from bot.policies.model import Assumption
-    from bot.review import Audit, Environment, Explanation, Listing, PolicyEffect, Review, Side, Verification
+    from bot.reachability.change import PolicyText
+    from bot.review import Audit, Environment, Explanation, Listing, PolicyEffect, Review, Settings, Side, Verification
     from bot.sources import Unread
 
 Document = dict[str, Any]
+
+ASKED = ("cni", "pod_cidrs", "context", "include", "exclude", "fail_on", "config", "environment")
 
 
 class Ports:
@@ -93,8 +96,30 @@ def review(value: Review) -> Document:
     if value.behind is not None:
         out["behind"] = value.behind
     out["notes"] = list(value.notes)
+    out |= {"failOn": list(value.fail_on), "onIncomplete": value.on_incomplete, "asked": _asked(value.asked)}
     out["environments"] = [_environment(environment, value) for environment in value.environments]
     return out
+
+
+def _asked(settings: Settings) -> Document:
+    """What of the settings the commands in a report repeat; only what was said."""
+    given = {name: getattr(settings, name) for name in ASKED}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value or (name == "pod_cidrs" and value is not None)
+    }
+
+
+def _texts(rows: Iterable[PolicyText]) -> list[Document]:
+    """The changed objects as the report holds them: both versions, where there are two."""
+    return [
+        {"object": row.title, "before": None if row.before is None else row.before.value,
+         "after": None if row.after is None else row.after.value}
+        if row.before is not None and row.after is not None
+        else {"object": row.title}
+        for row in rows
+    ]  # fmt: skip
 
 
 def _side(side: Side) -> Document:
@@ -110,6 +135,7 @@ def _environment(value: Environment, whole: Review) -> Document:
         "totals": value.totals._asdict(),
         "workloads": value.workloads,
         "policies": value.policies,
+        "universe": _ranges(value.universe),
         "endpoints": endpoints(value.endpoints),
         "changes": [
             _change(change, ports, sides.explain(whole, change.witness, value.name)) for change in value.changes
@@ -120,6 +146,9 @@ def _environment(value: Environment, whole: Review) -> Document:
     from bot.report import gated
 
     out |= gated.document(value, lambda shown: _witness(shown, sides.explain(whole, shown, value.name)))
+    out |= {"changedObjects": _texts(value.changed_objects), "remarks": list(value.remarks)}
+    if value.sizes is not None:
+        out["sizes"] = dict(value.sizes)
     return out | _reservations(value.incomplete, value.coverage, value.assumptions, (*value.notes, *value.remarks))
 
 
@@ -392,6 +421,7 @@ _OPENED = frozenset(
         "environments",
         "endpoints",
         "changes",
+        "changedObjects",
         "pairs",
         "paths",
         "failed",
