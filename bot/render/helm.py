@@ -68,7 +68,9 @@ def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[s
             continue
         path = joined(folder, repository.removeprefix("file://")) if repository.startswith("file://") else None
         if path is None or depth > 10:
-            words = f"its dependency {name[:60]!a} is not in charts/: run helm dependency build, and commit what it writes"
+            words = (
+                f"its dependency {name[:60]!a} is not in charts/: run helm dependency build, and commit what it writes"
+            )
             problems.append((words, file))
         elif path not in folders:
             folders.add(path)
@@ -77,10 +79,13 @@ def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[s
 
 def _vendored(files: Files, folder: str, name: str) -> bool:
     charts = "charts/" if folder == "." else f"{folder}/charts/"
-    return any(
-        path == f"{charts}{name}/Chart.yaml" or (path.startswith(f"{charts}{name}-") and path.endswith(".tgz"))
-        for path in files.contents
-    ) or f"{charts}{name}" in files.links
+    return (
+        any(
+            path == f"{charts}{name}/Chart.yaml" or (path.startswith(f"{charts}{name}-") and path.endswith(".tgz"))
+            for path in files.contents
+        )
+        or f"{charts}{name}" in files.links
+    )
 
 
 def _copied(files: Files, used: Inputs, folder: str) -> dict[str, bytes]:

@@ -48,7 +48,11 @@ def _parameter(name: str, value: str, is_text: bool) -> dict[str, Any]:
     kept: Any = value
     if not is_text:
         kept = {"true": True, "false": False, "null": None}.get(value, value)
-        if isinstance(kept, str) and kept.lstrip("-").isdigit() and (kept == "0" or not kept.lstrip("-").startswith("0")):
+        if (
+            isinstance(kept, str)
+            and kept.lstrip("-").isdigit()
+            and (kept == "0" or not kept.lstrip("-").startswith("0"))
+        ):
             kept = int(kept)
     for part in reversed(parts):
         kept = {part: kept}

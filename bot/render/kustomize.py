@@ -129,7 +129,9 @@ class _Walk:
         elif at is not None and kustomization(self.files, at):
             self.folder(at, depth + 1)
         elif _REMOTE.search(ref):
-            self.problems.append((f"its base {_short(ref)} is remote, and nothing is fetched: keep a copy of it here", file))
+            self.problems.append(
+                (f"its base {_short(ref)} is remote, and nothing is fetched: keep a copy of it here", file)
+            )
         elif at is None:
             self.problems.append((f"it refers to {_short(ref)}, which is outside of the repository", file))
         elif at in self.exists:
@@ -189,7 +191,9 @@ def tool() -> list[str] | None:
 MISSING = "neither kustomize nor kubectl is here: pip install 'netreach[render]'"
 
 
-def build(files: Files, used: Inputs, folder: str, edits: str = "", command: list[str] | None = None) -> tuple[str, bool]:
+def build(
+    files: Files, used: Inputs, folder: str, edits: str = "", command: list[str] | None = None
+) -> tuple[str, bool]:
     """What kustomize prints for a folder, and whether each object says which file it is from. Raises cage.Failed."""
     command = command or tool()
     if command is None:
