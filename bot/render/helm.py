@@ -37,7 +37,7 @@ def inputs(files: Files, folder: str, options: Helm) -> Inputs:
     _depend(files, real(folder, files.links), folders, problems, 0)
     _follow(files, folders, used)
     found = {path for path in files.contents if any(below(one, path) for one in folders)}
-    found |= {real(path, files.links, used) for kind, path in options.values if kind == "file"}
+    found |= {real(path, files.links, used) for kind, path in options.values if kind != "text"}
     # A schema may name files and addresses to load, and says nothing of what is deployed.
     found = {path for path in found if not path.endswith("/" + _SCHEMA) and path != _SCHEMA}
     return Inputs(frozenset(found), frozenset(used), tuple(problems), frozenset(folders))
@@ -137,8 +137,10 @@ def template(
             order.append(f".netreach-values/{index}.yaml")
             contents[order[-1]] = value.encode("utf-8", "replace")
         else:
-            order.append(real(value, files.links))
-            if order[-1] not in contents:
+            path = real(value, files.links)
+            if path in contents:
+                order.append(path)
+            elif kind == "file":
                 raise cage.Failed(f"its values file {value} is not there")
     links = {path: files.links[path] for path in used.links}
     with cage.copy(contents, links) as root:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bot.render import cage
-from bot.render.model import KUSTOMIZATIONS, Unusable, below, documents, items, joined, mapping, text
+from bot.render.model import KUSTOMIZATIONS, Unusable, documents, items, joined, mapping, text
 from bot.sources import Files
 
 # Where a kustomization names files, and where it names files or folders
@@ -20,7 +20,10 @@ _DEEPEST = 50
 
 
 class Inputs(NamedTuple):
-    """Every file that a root is made of, the links on the way to them, and why it cannot be rendered as it is: (reason, file)."""
+    """Every file that a root is made of, the links on the way to them, and why it cannot be rendered as it is: (reason, file).
+
+    `folders`: those of which everything counts.
+    """
 
     files: frozenset[str]
     links: frozenset[str]
@@ -52,21 +55,21 @@ def real(path: str, links: Mapping[str, str], used: set[str] | None = None) -> s
     return "/".join(parts) or "."
 
 
-def inputs(files: Files, folder: str, edits: str = "", exists: Iterable[str] = ()) -> Inputs:
+def inputs(files: Files, folder: str, edits: str = "") -> Inputs:
     """What a kustomization is made of, its bases and components followed. `edits`: see Root."""
-    walk = _Walk(files, set(exists))
+    walk = _Walk(files)
     walk.folder(real(folder, files.links, walk.links), 0)
     if edits:
         walk.references(mapping(json.loads(edits)), folder, folder, 0)
     return Inputs(
-        frozenset(walk.found), frozenset(walk.links), tuple(dict.fromkeys(walk.problems)), frozenset(walk.seen)
+        frozenset(walk.found), frozenset(walk.links), tuple(dict.fromkeys(walk.problems)), frozenset(walk.unknown)
     )
 
 
 class _Walk:
-    def __init__(self, files: Files, exists: set[str]) -> None:
+    def __init__(self, files: Files) -> None:
         self.files = files
-        self.exists = exists
+        self.unknown: set[str] = set()
         self.found: set[str] = set()
         self.links: set[str] = set()
         self.seen: set[str] = set()
@@ -78,7 +81,7 @@ class _Walk:
         self.seen.add(folder)
         file = kustomization(self.files, folder)
         if file is None:
-            self.problems.append(("there is no kustomization in this folder", folder))
+            self.unknown.add(folder)
             return
         self.found.add(file)
         if depth > _DEEPEST:
@@ -134,12 +137,10 @@ class _Walk:
             )
         elif at is None:
             self.problems.append((f"it refers to {_short(ref)}, which is outside of the repository", file))
-        elif at in self.exists:
-            self.found.add(at)
         else:
-            # Read in the next round if it is there, whatever its name.
+            # A file or a folder of any name: read in the next round if it is there.
             self.found.add(at)
-            self.seen.add(at)
+            self.unknown.add(at)
 
     def file(self, ref: Any, folder: str, file: str) -> None:
         if not isinstance(ref, str) or "\n" in ref or not ref:
@@ -283,8 +284,3 @@ def leaves(files: Files) -> list[str]:
                     if isinstance(ref, str) and (path := joined(folder, ref)):
                         used.add(real(path, files.links))
     return sorted(folders - used - components)
-
-
-def within(folders: Iterable[str], path: str) -> bool:
-    """Whether a file is in one of these folders or below it."""
-    return any(below(folder, path) for folder in folders)

@@ -1,12 +1,10 @@
-"""The values that rendering passes on: what to render (Root), what came of it (Rendered), and the YAML that says so."""
+"""YAML that says what is deployed in; its values with their lines, and what to render (Root), out."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
-
-from bot.sources import Made, Unread
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 LARGEST = 2_000_000
@@ -14,7 +12,8 @@ MOST_NODES = 200_000
 
 
 class Helm(NamedTuple):
-    """How a chart is rendered. `values`: in the order in which they count, each a file ('file', path) or YAML text ('text', YAML)."""
+    """How a chart is rendered. `values`: in the order in which they count, each a file ('file', path; 'optional', path: if it is there)
+    or YAML ('text', the text)."""
 
     release: str
     values: tuple[tuple[str, str], ...] = ()
@@ -48,15 +47,6 @@ class Root(NamedTuple):
     recurse: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-
-
-class Rendered(NamedTuple):
-    """What came of a root: files as one side has them, what is known of each, what could not be read, what a person should know."""
-
-    contents: Mapping[str, bytes]
-    made: Mapping[str, Made]
-    unread: tuple[Unread, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class Unusable(Exception):

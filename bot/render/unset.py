@@ -55,7 +55,7 @@ def _told(origin: FromTemplate, piece: Piece, source: str, value: dict[str, Any]
     first = aligned[min(lines[0], len(aligned)) - 1]
     template = origin.template(source)
     depth = _depth(template[first - 1])
-    names = {name: first for name in values_of(template[first - 1])}
+    names = dict.fromkeys(values_of(template[first - 1]), first)
     # What the place would hold stands below it, deeper than it; actions may stand anywhere.
     for number, line in enumerate(template[first : first + _LOOKED_AT], first + 1):
         if line.strip() and not line.lstrip().startswith("{{") and _depth(line) <= depth:

@@ -1,0 +1,118 @@
+"""A side's files in; everything that is deployed from them, each with the cluster it goes to, out."""
+
+from __future__ import annotations
+
+import re
+
+from bot.render import argocd, flux, helm, kustomize
+from bot.render.model import KUSTOMIZATIONS, Helm, Root, Unusable, below, items, joined, mapping, text
+from bot.sources import Files
+
+TOP = "default"
+_VALUES = re.compile(r"(?:^|/)(?:values[-._](?P<after>[\w.-]+)|(?P<before>[\w.-]+)[-._]values)\.ya?ml$")
+
+
+def discover(files: Files) -> tuple[list[Root], list[str]]:
+    """What Argo CD and Flux objects deploy from this repository; where there are none, its leaf kustomizations and its charts.
+
+    Notes are on what cannot be told from the repository.
+    """
+    applications, notes = argocd.roots(files)
+    found = applications + flux.roots(files)
+    if found:
+        return found, notes
+    folders = kustomize.leaves(files)
+    for folder in folders:
+        file = kustomize.kustomization(files, folder) or folder
+        found.append(Root(folder, TOP if folder == "." else folder, "kustomize", folder, file))
+    return found + charts(files), notes
+
+
+def charts(files: Files) -> list[Root]:
+    """Every chart that no other one brings along, once for each of its environments' values files."""
+    folders = sorted(
+        path.rpartition("/")[0] or "." for path in files.contents if path.rpartition("/")[2] == "Chart.yaml"
+    )
+    inner: set[str] = set()
+    known: dict[str, dict[str, object]] = {}
+    for folder in folders:
+        try:
+            known[folder] = helm.chart(files, folder)
+        except Unusable:
+            known[folder] = {}
+        for dependency in map(mapping, items(known[folder].get("dependencies"))):
+            repository = text(dependency.get("repository"))
+            if repository.startswith("file://"):
+                inner.add(joined(folder, repository.removeprefix("file://")) or "")
+    out: list[Root] = []
+    for folder in folders:
+        parent, _, _ = folder.rpartition("/")
+        if folder in inner or known[folder].get("type") == "library":
+            continue
+        if parent.rpartition("/")[2] == "charts" and (parent.rpartition("/")[0] or ".") in known:
+            continue
+        if any("{{" in part for part in folder.split("/")):
+            continue
+        name = text(known[folder].get("name")) or folder.rpartition("/")[2]
+        title = TOP if folder == "." else folder
+        file = "Chart.yaml" if folder == "." else f"{folder}/Chart.yaml"
+        base = Root(name, title, "helm", folder, file, namespace="default", helm=Helm(name))
+        several = [path for path in sorted(files.contents) if _is_values(path, folder)]
+        out += [
+            base._replace(
+                environment=f"{title} ({path[len(folder) + 1 :] if folder != '.' else path})",
+                helm=Helm(name, (("file", path),)),
+            )
+            for path in several
+        ] or [base]
+    return out
+
+
+def _is_values(path: str, folder: str) -> bool:
+    """A values file of one environment: beside values.yaml, or in a folder for such files."""
+    if not below(folder, path) or not _VALUES.search(path):
+        return False
+    parts = (path if folder == "." else path[len(folder) + 1 :]).split("/")[:-1]
+    return not parts or parts in (["values"], ["environments"], ["envs"])
+
+
+def plain(files: Files, roots: list[Root], used: frozenset[str]) -> Files:
+    """The manifests outside of everything that is rendered, of charts, and of kustomizations' folders. `used`: what roots are made of."""
+    folders = {path.rpartition("/")[0] for path in files.contents if path.rpartition("/")[2] in KUSTOMIZATIONS}
+    trees = {path.rpartition("/")[0] or "." for path in files.contents if path.rpartition("/")[2] == "Chart.yaml"}
+    trees |= {root.path for root in roots if root.tool == "plain" and root.path != "."}
+    kept = {
+        path: data
+        for path, data in files.contents.items()
+        if path not in used and path.rpartition("/")[0] not in folders and not _within(path, trees)
+    }
+    skipped = [unread for unread in files.skipped if not _within(unread.file, trees)]
+    return files._replace(contents=kept, skipped=skipped)
+
+
+def _within(path: str, trees: set[str]) -> bool:
+    if "." in trees:
+        return True
+    at = path
+    while at := at.rpartition("/")[0]:
+        if at in trees:
+            return True
+    return False
+
+
+def plain_files(files: Files, root: Root) -> dict[str, bytes]:
+    """The manifests of a root that is a folder of plain YAML, as Argo CD's directory source and Flux read it."""
+    from fnmatch import fnmatchcase
+
+    prefix = "" if root.path == "." else root.path + "/"
+    out = {}
+    for path, data in files.contents.items():
+        name = path[len(prefix) :]
+        if not path.startswith(prefix) or ("/" in name and not root.recurse):
+            continue
+        if root.include and not any(fnmatchcase(name, glob) for glob in root.include):
+            continue
+        if any(fnmatchcase(name, glob) for glob in root.exclude) or not path.endswith((".yaml", ".yml", ".json")):
+            continue
+        out[path] = data
+    return out
