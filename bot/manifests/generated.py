@@ -83,7 +83,7 @@ def _joined(side: Snapshot, base: Snapshot, generated: Generated, memo: Memo) ->
             unread.append(Unread(note.file, note.lines, note.text))
         else:
             notes.append(Note(note.file, note.lines, note.text))
-    return assemble(objects, workloads, where, unread, notes)
+    return assemble(objects, workloads, where, unread, notes, side.made)
 
 
 def _document(made: GeneratedObject, memo: Memo) -> GeneratedDocument:

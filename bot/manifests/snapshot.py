@@ -13,7 +13,9 @@ from bot.sources import Unread
 if TYPE_CHECKING:
     from bot.manifests.compose import Path
     from bot.manifests.yaml import Reader
-    from bot.sources import Files
+    from collections.abc import Mapping
+
+    from bot.sources import Files, Made
 
 __all__ = ["ContainerPort", "Namespace", "Note", "Object", "Snapshot", "Workload", "load"]
 
@@ -42,10 +44,11 @@ class Snapshot:
 
     `objects`: every object that is no workload, by (kind group, namespace, name), in the order of the keys. `workloads`: by
     namespace, kind, name, pod. `namespaces`: declared and implied ones, by name. `where`: an object's file and the first line of its
-    document there. `unread`: what makes this side incomplete. `notes`: what does not.
+    document there. `unread`: what makes this side incomplete. `notes`: what does not. `made`: the files that were rendered from others;
+    places are told in those others.
     """
 
-    __slots__ = ("_by_kind", "namespaces", "notes", "objects", "unread", "where", "workloads")
+    __slots__ = ("_by_kind", "made", "namespaces", "notes", "objects", "unread", "where", "workloads")
 
     def __init__(self) -> None:
         self.objects: dict[Key, Object] = {}
@@ -54,6 +57,7 @@ class Snapshot:
         self.where: dict[Object, tuple[str, int]] = {}
         self.unread: list[Unread] = []
         self.notes: list[Note] = []
+        self.made: Mapping[str, Made] = {}
         self._by_kind: dict[str, list[Object]] | None = None
 
     def by_kind(self, *kinds: str) -> list[Object]:
@@ -67,8 +71,9 @@ class Snapshot:
     def line(self, obj: Object) -> tuple[str, int]:
         """The file and the first line of an object; for one that is a document of its own, without reading it again."""
         file, start = self.where[obj]
-        if obj.pointer:
-            return file, self.location(obj)[1][0]
+        if obj.pointer or file in self.made:
+            file, (first, _) = self.location(obj)
+            return file, first
         for number, text in enumerate(obj.document.text.split("\n", 200)):
             if text.strip() and not text.lstrip().startswith(("#", "---", "%")):
                 return file, start + number
@@ -78,6 +83,9 @@ class Snapshot:
         """The file, and the first and last line in it, of an object of this side or of what is at `path` in it."""
         file, start = self.where[obj]
         first, last = obj.document.lines((*obj.pointer, *path))
+        made = self.made.get(file)
+        if made is not None:
+            return made.origin(start + first - 1, start + last - 1)
         return file, (start + first - 1, start + last - 1)
 
 
@@ -98,9 +106,11 @@ def _load(files: Files, reader: Reader, default_namespace: str) -> Snapshot:
     found: dict[Key, tuple[Object, Workload | Borrower | None, str, int]] = {}
     for file, data in files.contents.items():
         documents = reader.read(file, data)
+        made = files.made.get(file) if files.made else None
+        namespace = default_namespace if made is None else made.namespace or default_namespace
         broken: list[tuple[int, str]] = []
         for document, line, _ in documents:
-            inside = contents(document, default_namespace)
+            inside = contents(document, namespace)
             if inside.broken is not None:
                 broken.append((line + inside.broken.lines[0] - 1, inside.broken.reason))
             for obj in inside.objects:
@@ -128,9 +138,32 @@ def _load(files: Files, reader: Reader, default_namespace: str) -> Snapshot:
         else:
             borrowers.append(what)
     snapshot.objects = dict(objects)
+    snapshot.made = files.made
     if borrowers:
         _lend(snapshot, borrowers)
-    return assemble(snapshot.objects, snapshot.workloads, snapshot.where, snapshot.unread, snapshot.notes)
+    if files.made:
+        snapshot.unread = [_unread_at_origin(files, row) for row in snapshot.unread]
+        snapshot.notes = [_note_at_origin(files, row) for row in snapshot.notes]
+    return assemble(
+        snapshot.objects, snapshot.workloads, snapshot.where, snapshot.unread, snapshot.notes, snapshot.made
+    )
+
+
+def _unread_at_origin(files: Files, row: Unread) -> Unread:
+    """What could not be read of a rendered file, at the place it is from; told from another by all that was rendered."""
+    made = files.made.get(row.file)
+    if made is None or row.lines is None:
+        return row
+    file, lines = made.origin(*row.lines)
+    return row._replace(file=file, lines=lines, content=files.contents[row.file].decode("utf-8", "replace"))
+
+
+def _note_at_origin(files: Files, row: Note) -> Note:
+    made = files.made.get(row.file)
+    if made is None or row.lines is None:
+        return row
+    file, lines = made.origin(*row.lines)
+    return row._replace(file=file, lines=lines)
 
 
 def _put(
@@ -188,9 +221,11 @@ def assemble(
     where: dict[Object, tuple[str, int]],
     unread: list[Unread],
     notes: list[Note],
+    made: Mapping[str, Made],
 ) -> Snapshot:
     """A side of these parts, each in its order."""
     snapshot = Snapshot()
+    snapshot.made = made
     snapshot.objects = dict(sorted(objects.items(), key=itemgetter(0)))
     snapshot.workloads = sorted(workloads, key=attrgetter("namespace", "kind", "name", "pod"))
     snapshot.where = where

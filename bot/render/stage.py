@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bot.render import cage, discover, flux, helm, kustomize
-from bot.render.model import Helm, Root
+from bot.render.model import KUSTOMIZATIONS, Helm, Root
 from bot.render.origin import FromResource, FromTemplate, Piece, Sources
 from bot.render.unset import empty_selectors
 from bot.sources import Files, Lines, Made, Unread
@@ -225,7 +225,7 @@ def _part(
             made[file] = Made(root.namespace or "default", chart)
         else:
             used = sorted(side.inputs[root].files)
-            kustomizations = [path for path in used if path.rpartition("/")[2] in kustomize.KUSTOMIZATIONS]
+            kustomizations = [path for path in used if path.rpartition("/")[2] in KUSTOMIZATIONS]
             # The root's own settings come last and count most.
             kustomizations.sort(key=lambda path: not path.startswith(root.path))
             resources = [path for path in used if path not in kustomizations]
