@@ -1,6 +1,6 @@
 # Everything here runs in .venv, made from the hashed locks: a fresh clone needs Python >= 3.10 with venv, git and make.
 
-.PHONY: demo test check coverage bench lock clean
+.PHONY: schemas demo test check coverage bench lock clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -32,6 +32,11 @@ bench: .venv/core
 .venv/dev: requirements-dev.lock .venv/core
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# Whether the extracts in tests/github are what GitHub's pinned packages give. Needs npm.
+schemas: .venv/core
+	cd tests && npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(PY) scripts/github_schemas.py --check
 
 # Needs uv (https://docs.astral.sh/uv/). Both locks hold for Python 3.10 to 3.13.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -q
