@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.errors import UsageError
@@ -12,21 +12,24 @@ from bot.sources.select import CONFIG_FILES, SETTINGS_FILES, find_config, narrow
 if TYPE_CHECKING:
     from bot.config import Assume, Config, Environment
     from bot.manifests.snapshot import Snapshot
+    from bot.render.stage import Read
     from bot.review import Settings
+
+MOST_NAMED = 10
 
 
 class Scope(NamedTuple):
     """One cluster to look at.
 
-    `paths`: the globs of its files (none: all). `never`: what no file of it can settle. `empty`: what to say of a named
-    environment that has no manifests, which is more likely a slip in its globs than meant.
+    `paths`: the globs of its files (none: all). `empty`: what to say of a named environment that has no manifests, which is
+    more likely a slip in its globs than meant. `rendered`: what the config says to render, None where it says nothing.
     """
 
     name: str
     settings: Settings
     paths: tuple[str, ...] = ()
-    never: tuple[Unread, ...] = ()
     empty: Unread | None = None
+    rendered: Environment | None = None
 
     def files(self, side: Files) -> Files:
         """Its part of one side. Raises UsageError."""
@@ -35,8 +38,8 @@ class Scope(NamedTuple):
     def unread(self, *sides: Snapshot) -> tuple[Unread, ...]:
         """What makes its review incomplete beside what the sides say themselves."""
         if self.empty is None or any(side.objects or side.workloads or side.unread for side in sides):
-            return self.never
-        return (*self.never, self.empty)
+            return ()
+        return (self.empty,)
 
 
 class Plan(NamedTuple):
@@ -71,17 +74,131 @@ def plan(settings: Settings, contents: Mapping[str, bytes]) -> Plan:
         from bot.config import parse
 
         return _configured(settings, parse(*found))
-    if settings.environment is not None:
-        raise UsageError(f"--env {settings.environment}: there is no config that has environments")
     return Plan(settings, (Scope("default", settings),), _not_judged(settings))
 
 
-def only(planned: Plan) -> Scope:
+class Part(NamedTuple):
+    """One environment, with its part of each side as manifests."""
+
+    scope: Scope
+    before: Files
+    after: Files
+    notes: tuple[str, ...] = ()
+
+
+def only(found: Sequence[Part]) -> Part:
     """The one environment of a command that looks at one cluster. Raises UsageError where there are several."""
-    if len(planned.scopes) > 1:
-        names = ", ".join(scope.name for scope in planned.scopes)
-        raise UsageError(f"the config has the environments {names}: choose one with --env")
-    return planned.scopes[0]
+    if len(found) > 1:
+        names = [part.scope.name for part in found]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        raise UsageError(f"there are the environments {', '.join(names[:MOST_NAMED])}{more}: choose one with --env")
+    return found[0]
+
+
+def parts(
+    planned: Plan, before: Files, after: Files, read: Read, everything: bool
+) -> tuple[list[Part], tuple[str, ...]]:
+    """Every environment that is asked for and that the change can reach (or with `everything` each), and notes on the others.
+
+    Where the config names no environments, they are found in the repository (docs/render.md). `read` reads files of both
+    sides beside the manifests. Raises UsageError.
+    """
+    own = planned.files(before)
+    sides = own, own if after is before else planned.files(after)
+    wanted = planned.settings.environment
+    configured = planned.config is not None and bool(planned.config.environments)
+    if any(scope.rendered is not None for scope in planned.scopes):
+        return _configured_parts(planned, (before, after), sides, read), ()
+    if not configured:
+        from bot import render
+
+        if render.needed(sides):
+            return _found_parts(planned, sides, read, everything)
+        if wanted is not None:
+            where = (
+                "there is no config that has environments"
+                if planned.config is None
+                else "the config has no environments"
+            )
+            raise UsageError(f"--env {wanted}: {where}")
+    return [Part(scope, scope.files(sides[0]), scope.files(sides[1])) for scope in planned.scopes], ()
+
+
+def _found_parts(
+    planned: Plan, sides: tuple[Files, Files], read: Read, everything: bool
+) -> tuple[list[Part], tuple[str, ...]]:
+    from bot.render import discover
+    from bot.render.stage import stage
+
+    (scope,) = planned.scopes
+    wanted = scope.settings.environment
+    before, told_before = discover.discover(sides[0])
+    after, told = (before, told_before) if sides[1] is sides[0] else discover.discover(sides[1])
+    if not before and not after:
+        if wanted is not None:
+            raise UsageError(f"--env {wanted}: there is no config that has environments")
+        return [Part(scope, scope.files(sides[0]), scope.files(sides[1]), tuple(told))], ()
+    names = list(dict.fromkeys(root.environment for root in (*before, *after)))
+    rest = "plain manifests"
+    roots = before, after
+    if wanted is not None:
+        if wanted not in (*names, rest):
+            from bot.located import meant
+
+            raise UsageError(
+                f"--env {wanted}: there are {', '.join([*names, rest][:MOST_NAMED])}{meant(wanted, names)}"
+            )
+        roots = tuple([root for root in of if root.environment == wanted] for of in roots)  # type: ignore[assignment]
+    settings = scope.settings._replace(allow_empty=True)
+    staged = stage(sides, roots, read, everything)
+    found = [Part(Scope(p.name, settings), p.before, p.after, p.notes) for p in staged.parts]
+    unchanged = list(staged.unchanged)
+    if wanted in (None, rest):
+        plain = [
+            discover.plain(side, of, used) for side, of, used in zip(sides, (before, after), staged.used, strict=True)
+        ]
+        if any(b"apiVersion" in data for side in plain for data in side.contents.values()) or plain[1].skipped:
+            if everything or plain[0].contents != plain[1].contents or plain[0].skipped != plain[1].skipped:
+                found.append(Part(Scope(rest, settings), plain[0], plain[1]))
+            else:
+                unchanged.append(rest)
+    notes = list(dict.fromkeys(told))
+    if unchanged:
+        shown = ", ".join(unchanged[:MOST_NAMED])
+        more = f" and {len(unchanged) - MOST_NAMED} more" if len(unchanged) > MOST_NAMED else ""
+        notes.append(f"not touched by this change, and not looked at: {shown}{more}")
+    if not found:
+        nothing = Files(sides[1].label, sides[1].sha, {}, [])
+        found.append(Part(Scope("default", settings), nothing, nothing))
+    return found, tuple(notes)
+
+
+def _configured_parts(planned: Plan, whole: tuple[Files, Files], sides: tuple[Files, Files], read: Read) -> list[Part]:
+    """Environments as the config says; what they are rendered from may be outside of what it includes."""
+    from bot.render.discover import configured
+    from bot.render.model import below
+    from bot.render.stage import stage
+
+    file = planned.config.file if planned.config is not None else ""
+    roots = [configured(scope.rendered, file) for scope in planned.scopes if scope.rendered is not None]
+    staged = stage(whole, (roots, roots), read, True)
+    rendered = {part.name: part for part in staged.parts}
+    out = []
+    for scope in planned.scopes:
+        if scope.rendered is None:
+            out.append(Part(scope, scope.files(sides[0]), scope.files(sides[1])))
+            continue
+        part = rendered[scope.name]
+        folder = configured(scope.rendered, file).path
+        both = []
+        for own, made, used in zip(sides, (part.before, part.after), staged.used, strict=True):
+            if scope.paths:
+                plain = scope.files(own)
+                kept = {p: data for p, data in plain.contents.items() if p not in used and not below(folder, p)}
+                made = made._replace(contents={**kept, **made.contents}, skipped=[*plain.skipped, *made.skipped])
+            both.append(made)
+        out.append(Part(scope, both[0], both[1], part.notes))
+    return out
 
 
 def changes_of_config(base: Mapping[str, bytes], head: Mapping[str, bytes]) -> tuple[str, ...]:
@@ -128,8 +245,6 @@ def _configured(settings: Settings, config: Config) -> Plan:
 def _scopes(settings: Settings, config: Config) -> tuple[Scope, ...]:
     wanted = settings.environment
     if not config.environments:
-        if wanted is not None:
-            raise UsageError(f"--env {wanted}: {config.file} has no environments")
         return (Scope("default", _assuming(settings, config.assume)),)
     scopes = tuple(_scope(settings, config.file, one) for one in config.environments)
     if wanted is None:
@@ -144,17 +259,12 @@ def _scopes(settings: Settings, config: Config) -> tuple[Scope, ...]:
 
 def _scope(settings: Settings, file: str, environment: Environment) -> Scope:
     name, at = environment.name, (environment.line, environment.line)
-    never: tuple[Unread, ...] = ()
     empty = None
-    if environment.render is not None:
-        tool = environment.render[0]
-        reason = f"the environment {name} is to be rendered with {tool}, which this version cannot do"
-        never = (Unread(file, at, reason, f"environments.{name}.render"),)
     if not settings.allow_empty:
         reason = f"the environment {name} has no manifests, before or after"
         empty = Unread(file, at, reason, f"environments.{name}.paths")
     own = _assuming(settings, environment.assume)._replace(allow_empty=True)
-    return Scope(name, own, environment.paths, never, empty)
+    return Scope(name, own, environment.paths, empty, environment if environment.render is not None else None)
 
 
 def _not_judged(settings: Settings) -> tuple[Unread, ...]:

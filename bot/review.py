@@ -14,7 +14,7 @@ from bot.sources import Files, Unread
 from bot.sources.select import SETTINGS_FILES
 
 if TYPE_CHECKING:
-    from bot.environments import Plan, Scope
+    from bot.environments import Part, Plan, Scope
     from bot.gate.audit import AuditChange, Audited
     from bot.gate.expectations import Expectation
     from bot.gate.expected import Expected
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Snapshot
     from bot.reachability.diagnose import Hint
     from bot.reachability.effect import Effect
+    from bot.render.stage import Read
     from bot.sources.git import Comparison
 
 
@@ -225,7 +226,8 @@ def review_refs(refs: Refs, settings: Settings) -> Review:
         commits = [sha for sha in (found.base_sha, found.head_sha) if sha is not None]
         return max([*git.days(refs.repo, commits), *([] if found.head_sha else [_today()])])
 
-    return _review(sides, found.base, found.head, config, found.mode, found.behind, found.notes, settings, day)
+    read = _reading(refs)
+    return _review(sides, found.base, found.head, config, found.mode, found.behind, found.notes, settings, day, read)
 
 
 def review_folders(base: str, head: str, settings: Settings) -> Review:
@@ -233,7 +235,8 @@ def review_folders(base: str, head: str, settings: Settings) -> Review:
     from bot.sources.folder import read_folders
 
     before, after = read_folders(base, head, settings.include, settings.exclude)
-    return _review((Side(base, None), Side(head, None)), before, after, before, "exact", None, (), settings, _today)
+    sides, read = (Side(base, None), Side(head, None)), _reading(Folders(base, head))
+    return _review(sides, before, after, before, "exact", None, (), settings, _today, read)
 
 
 def _today() -> str:
@@ -264,8 +267,9 @@ def _review(
     notes: tuple[str, ...],
     settings: Settings,
     day: Callable[[], str],
+    read: Read,
 ) -> Review:
-    from bot.environments import changes_of_config, plan
+    from bot.environments import changes_of_config, parts, plan
     from bot.gate import outcome, verdict
 
     planned = plan(settings, config.contents)
@@ -274,8 +278,9 @@ def _review(
     fail_on = planned.settings.fail_on
     whole = planned.config is None or len(planned.scopes) >= len(planned.config.environments)
     by = outcome.terms(planned.config, config.contents, after.contents, fail_on, whole, lambda: settings.today or day())
-    before, after = planned.files(before), planned.files(after)
-    environments = _settled(by, tuple(_environment(scope, planned, by, before, after) for scope in planned.scopes))
+    found, told = parts(planned, before, after, read, False)
+    notes += (*told, *(note for part in found for note in part.notes))
+    environments = _settled(by, tuple(_environment(part, planned, by) for part in found))
     return Review(
         *sides,
         mode,
@@ -305,12 +310,12 @@ def _settled(by: Terms, environments: tuple[Environment, ...]) -> tuple[Environm
     )
 
 
-def _environment(scope: Scope, planned: Plan, by: Terms, before: Files, after: Files) -> Environment:
+def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
     from bot.gate import outcome, verdict
     from bot.reachability.analysis import compare
 
+    scope, before, after, _ = part
     settings = scope.settings
-    before, after = scope.files(before), scope.files(after)
     base, head = load_sides(before, after, settings)
     lowered = lower_sides(base, head, settings)
     found = compare(base, head, lowered, settings.pairs, settings.known_complete)
@@ -409,7 +414,7 @@ def explain(
 
         before, after = read_folders(over.base, over.head, settings.include, settings.exclude)
         config = before
-    scope, (before, after) = _only(settings, config, before, after)
+    scope, before, after, _ = _only(settings, config, before, after, _reading(over))
     base, head = load_sides(before, after, scope.settings)
     lowered = lower_sides(base, head, scope.settings)
     incomplete, _ = unread(before, after, base, head, lowered)
@@ -457,14 +462,36 @@ def _snapshot(place: Place, settings: Settings) -> tuple[Scope, Files, Snapshot]
         from bot.sources import git
 
         files = git.read_ref(place.path, place.ref, settings.include, settings.exclude)
-    scope, (files,) = _only(settings, files, files)
+    scope, _, files, _ = _only(settings, files, files, files, _reading(place))
     return scope, files, load_sides(files, files, scope.settings)[1]
 
 
-def _only(settings: Settings, config: Files, *sides: Files) -> tuple[Scope, list[Files]]:
+def _only(settings: Settings, config: Files, before: Files, after: Files, read: Read) -> Part:
     """The one environment that is asked for, and its part of each side."""
-    from bot.environments import only, plan
+    from bot.environments import only, parts, plan
 
-    planned = plan(settings, config.contents)
-    scope = only(planned)
-    return scope, [scope.files(planned.files(side)) for side in sides]
+    return only(parts(plan(settings, config.contents), before, after, read, True)[0])
+
+
+def _reading(what: Refs | Folders | Place) -> Read:
+    """How to read files of any name of what is looked at."""
+
+    def read(chosen: Callable[[str], bool]) -> tuple[Files, Files]:
+        if isinstance(what, Folders):
+            from bot.sources.folder import read_folders
+
+            return read_folders(what.base, what.head, every=chosen)
+        if isinstance(what, Place) and what.ref is None:
+            from bot.sources.folder import read_folder
+
+            files = read_folder(what.path, every=chosen)
+            return files, files
+        from bot.sources import git
+
+        if isinstance(what, Place):
+            files = git.read_ref(what.path, what.ref or "", every=chosen)
+            return files, files
+        found = git.compare(what.repo, what.base, what.head, what.mode, strict=what.strict, every=chosen)
+        return found.base, found.head
+
+    return read

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from bot.render import argocd, flux, helm, kustomize
 from bot.render.model import KUSTOMIZATIONS, Helm, Root, Unusable, below, items, joined, mapping, text
 from bot.sources import Files
+
+
+class Configured(Protocol):
+    """What the config says of an environment: the renderer and its folder, and the line that says so."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def render(self) -> tuple[str, str] | None: ...
+    @property
+    def line(self) -> int: ...
+
 
 TOP = "default"
 _VALUES = re.compile(r"(?:^|/)(?:values[-._](?P<after>[\w.-]+)|(?P<before>[\w.-]+)[-._]values)\.ya?ml$")
@@ -74,6 +87,20 @@ def _is_values(path: str, folder: str) -> bool:
         return False
     parts = (path if folder == "." else path[len(folder) + 1 :]).split("/")[:-1]
     return not parts or parts in (["values"], ["environments"], ["envs"])
+
+
+def configured(environment: Configured, file: str) -> Root:
+    """The root of an environment that the config says how to render."""
+    tool, folder = environment.render or ("kustomize", ".")
+    path = folder.strip("/").removeprefix("./") or "."
+    name, line = environment.name, environment.line
+    setting = f"environments.{name}.render"
+    root = Root(name, name, tool, path, file, line, setting=setting)
+    if ".." in path.split("/"):
+        return root._replace(refused="its folder is outside of the repository")
+    if tool == "helm":
+        return root._replace(helm=Helm(path.rpartition("/")[2] if path != "." else name), namespace="default")
+    return root
 
 
 def plain(files: Files, roots: list[Root], used: frozenset[str]) -> Files:

@@ -198,12 +198,12 @@ def _part(
         found = done.get(key)
         if isinstance(found, cage.Failed):
             problems.append((str(found), root.file))
+        # What stays as it was is told apart from what this change does, unless somebody asked for it by name.
+        known = "" if key in shared and not (root.setting or "").startswith("environments.") else None
         for reason, file in problems:
             lines = (root.line, root.line) if file == root.file else None
-            said = Unread(
-                file, lines, f"{title} is not rendered: {reason}", root.setting, "" if key in shared else None
-            )
-            unread.append(said)
+            reason = f"{title} is not rendered with {root.tool}: {reason}"
+            unread.append(Unread(file, lines, reason, root.setting, known))
         if problems or found is None or isinstance(found, cage.Failed):
             continue
         if root.tool == "plain":
