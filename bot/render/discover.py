@@ -26,19 +26,24 @@ _VALUES = re.compile(r"(?:^|/)(?:values[-._](?P<after>[\w.-]+)|(?P<before>[\w.-]
 
 
 def discover(files: Files) -> tuple[list[Root], list[str]]:
-    """What Argo CD and Flux objects deploy from this repository; where there are none, its leaf kustomizations and its charts.
+    """What Argo CD and Flux objects deploy from this repository; then the leaf kustomizations and the charts that they leave.
 
     Notes are on what cannot be told from the repository.
     """
     applications, notes = argocd.roots(files)
     found = applications + flux.roots(files)
-    if found:
-        return found, notes
-    folders = kustomize.leaves(files)
-    for folder in folders:
+    paths = {root.path for root in found if not root.refused}
+    used = {path for root in found if root.tool == "kustomize" and not root.refused for path in _files(files, root)}
+    trees = {root.path for root in found if root.tool == "plain" and root.recurse}
+    for folder in kustomize.leaves(files):
         file = kustomize.kustomization(files, folder) or folder
-        found.append(Root(folder, TOP if folder == "." else folder, "kustomize", folder, file))
-    return found + charts(files), notes
+        if folder not in paths and file not in used and not _within(file, trees):
+            found.append(Root(folder, TOP if folder == "." else folder, "kustomize", folder, file))
+    return found + [root for root in charts(files) if root.path not in paths], notes
+
+
+def _files(files: Files, root: Root) -> frozenset[str]:
+    return kustomize.inputs(files, root.path, root.edits).files
 
 
 def charts(files: Files) -> list[Root]:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from bot.render.gitops import Declared, clean, declared, folders_of
-from bot.render.kustomize import kustomization
+from bot.render.kustomize import inputs, kustomization
 from bot.render.model import Helm, Root, below, items, mapping, text
 from bot.sources import Files
 
@@ -23,24 +23,27 @@ def roots(files: Files) -> list[Root]:
     folders = folders_of(files)
     kept = [one for one in found if text(mapping(one.spec.get("sourceRef")).get("kind")) in ("", "GitRepository")]
     kept = [one for one in kept if clean(text(one.spec.get("path"))) in folders]
-    clusters = _clusters(kept)
+    clusters = _clusters(kept, files)
     out = [_root(one, cluster, files) for one, cluster in zip(kept, clusters, strict=True)]
+    brought = {root.path: _brought(root.path, files) for root in out}
     for release in declared(files, b"helm.toolkit.fluxcd.io/", ("HelmRelease",)):
         # A release that a Kustomization of this repository brings belongs to that one's cluster.
-        owners = [root for root in out if root.path != "." and below(root.path, release.file)]
-        cluster = max(owners, key=lambda root: len(root.path)).environment if owners else "flux"
+        owners = [at for at, one in enumerate(kept) if release.file in brought[out[at].path]]
+        nearest = min(owners, key=lambda at: (len(brought[out[at].path]), at)) if owners else None
+        cluster = "flux" if nearest is None else out[nearest].environment
         out.append(_release(release, cluster, folders))
     return out
 
 
-def _clusters(found: list[Declared]) -> list[str]:
+def _clusters(found: list[Declared], files: Files) -> list[str]:
     """The cluster of each: the folder of the topmost Kustomization that it is reached from."""
     paths = [clean(text(one.spec.get("path"))) for one in found]
+    brought = {path: _brought(path, files) for path in set(paths)}
     parents: list[int | None] = []
     for index, one in enumerate(found):
-        # The one with the longest path that holds this one's file, but for itself.
-        holders = [at for at, path in enumerate(paths) if at != index and below(path, one.file) and path != "."]
-        parents.append(max(holders, key=lambda at: (len(paths[at]), -at)) if holders else None)
+        holders = [at for at, path in enumerate(paths) if at != index and one.file in brought[path]]
+        # The nearest, as a Kustomization of a whole folder holds what those within it hold.
+        parents.append(min(holders, key=lambda at: (len(brought[paths[at]]), paths[at], at)) if holders else None)
     out = []
     for index in range(len(found)):
         at, seen = index, {index}
@@ -49,6 +52,13 @@ def _clusters(found: list[Declared]) -> list[str]:
             at = parent
         out.append(paths[at])
     return out
+
+
+def _brought(path: str, files: Files) -> frozenset[str]:
+    """The files that a Kustomization of a folder applies."""
+    if kustomization(files, path) is not None:
+        return inputs(files, path).files
+    return frozenset(file for file in files.contents if below(path, file))
 
 
 def _root(one: Declared, cluster: str, files: Files) -> Root:
