@@ -11,10 +11,10 @@ from bot.manifests.workloads import ContainerPort, Workload
 from bot.sources import Unread
 
 if TYPE_CHECKING:
-    from bot.manifests.compose import Path
-    from bot.manifests.yaml import Reader
     from collections.abc import Mapping
 
+    from bot.manifests.compose import Path
+    from bot.manifests.yaml import Reader
     from bot.sources import Files, Made
 
 __all__ = ["ContainerPort", "Namespace", "Note", "Object", "Snapshot", "Workload", "load"]
