@@ -12,6 +12,7 @@ from bot.reachability.change import Cause, Change, EndpointFacts
 
 NAMED_EACH = 3
 PIECES = 8
+_PORTLESS = {2: "IGMP", 4: "IP in IP", 41: "IPv6 in IP", 47: "GRE", 50: "ESP", 51: "AH", 89: "OSPF", 112: "VRRP"}
 
 
 class Part(NamedTuple):
@@ -159,18 +160,22 @@ def traffic_words(traffic: Traffic, universe: Traffic) -> str:
     rest = algebra.subtract(universe, traffic)
     missing = _pieces(rest) if rest else pieces
     if len(missing) < len(pieces) and not any(box.source_first or box.source_last != LAST_PORT for box in rest):
-        return f"all but {_join(missing)}"
+        return f"all but {_join(missing, 'and', 'any')}"
     return _join(pieces)
 
 
-def _join(pieces: list[tuple[str, str]]) -> str:
+def _join(pieces: list[tuple[str, str]], last: str = "", every: str = "all") -> str:
+    """`last`: the word before the last of several; `every`: what stands before a protocol with ports, for all of them."""
     out: list[str] = []
     protocol = ""
     for name, ports in pieces[:PIECES]:
-        out.append(ports if name == protocol and ports else f"{name} {ports}" if ports else f"all {name}")
+        whole = name if name.startswith("protocol ") else f"{every} {name}"
+        out.append(ports if name == protocol and ports else f"{name} {ports}" if ports else whole)
         protocol = name
     if len(pieces) > PIECES:
         out.append(f"{len(pieces) - PIECES} more")
+    if last and len(out) > 1:
+        return f"{', '.join(out[:-1])} {last} {out[-1]}"
     return ", ".join(out)
 
 
@@ -180,8 +185,12 @@ def _pieces(traffic: Traffic) -> list[tuple[str, str]]:
 
 
 def protocol_name(number: int) -> str:
-    """`TCP`, or `protocol 47` where there is no usual name."""
-    return PROTOCOL_NAMES.get(number) or f"protocol {number}"
+    """`TCP`, or `protocol 47 (GRE)` where ports or types have no name of their own."""
+    found = PROTOCOL_NAMES.get(number)
+    if found is not None:
+        return found
+    known = _PORTLESS.get(number)
+    return f"protocol {number} ({known})" if known else f"protocol {number}"
 
 
 def by_protocol(traffic: Traffic) -> Iterable[tuple[int, Box]]:

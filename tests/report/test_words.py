@@ -76,7 +76,17 @@ def test_ports_in_words() -> None:
     assert words((Box(TCP << 16 | 80, TCP << 16 | 80, 1024, LAST_PORT),)) == "TCP 80 from source port 1024-65535"
     assert words((Box(ICMP << 16 | 8 << 8, ICMP << 16 | 8 << 8 | 255),)) == "ICMP type 8"
     assert words((Box(ICMP << 16 | 8 << 8, ICMP << 16 | 8 << 8),)) == "ICMP type 8 code 0"
-    assert words(ports(47)) == "all protocol 47"
+    assert words(ports(47)) == "protocol 47 (GRE)"
+    assert words(ports(200)) == "protocol 200"
+    assert words(subtract(UNIVERSE, union(ports(TCP, 25, 25), ports(UDP, 53, 53)))) == "all but TCP 25 and UDP 53"
+
+
+def test_what_calico_lets_no_pod_send() -> None:
+    every = union(*(ports(protocol) for protocol in range(256)))
+    assert traffic_words(subtract(every, union(ports(4), ports(UDP, 4789, 4789))), every) == (
+        "all but protocol 4 (IP in IP) and UDP 4789"
+    )
+    assert traffic_words(subtract(every, union(ports(TCP), ports(UDP, 53, 53))), every) == "all but any TCP and UDP 53"
 
 
 def test_a_row_says_before_and_after_where_both_are() -> None:
