@@ -190,9 +190,8 @@ def _counts(value: Review) -> str:
         listed = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
         extra = [f"{totals['possible']:,} only possible"] if totals["possible"] else []
         extra += [f"{totals['hypothetical']:,} with pods that are not in Git"] if totals["hypothetical"] else []
-        sentences.append(
-            f"This pull request **{listed}**{f' ({chr(44).join(extra)})'.replace(',', ', ') if extra else ''}."
-        )
+        more = f" ({', '.join(extra)})" if extra else ""
+        sentences.append(f"This pull request **{listed}**{more}.")
     moved = sum(change.paths for change, _ in rows if change.endpoint)
     if moved:
         sentences.append(

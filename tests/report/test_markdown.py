@@ -90,6 +90,13 @@ def test_blocked() -> None:
     assert len(body) < 8000
 
 
+def test_counts_keep_their_separators() -> None:
+    value = reviews.BLOCKED
+    totals = value.environments[0].totals._replace(possible=1067, hypothetical=5389)
+    body = markdown.review(value._replace(environments=(value.environments[0]._replace(totals=totals),)))
+    assert "**opens 516 paths and closes 60** (1,067 only possible, 5,389 with pods that are not in Git)." in body
+
+
 def test_a_merge_may_move_lines_so_a_branch_behind_gets_no_anchor() -> None:
     assert f"[`k8s/shop/egress.yaml:12-15`]({LINK}/{reviews.HEAD.sha}/k8s/shop/egress.yaml)" in markdown.review(
         reviews.LOOK, LINK
