@@ -22,8 +22,9 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 ALL = sorted(path.parent for path in FIXTURES.glob("*/changes.yaml"))
 VERIFIED = [fixture for fixture in ALL if (fixture / "expectations.yaml").exists()]
 # What the second reading does not know: policies that Kyverno generates (tests/manifests/kyverno/test_snapshots.py), Cilium's
-# (tests/test_cilium_reviews.py) and Calico's (tests/policies/calico/test_fixture.py).
+# (tests/test_cilium_reviews.py) and Calico's (tests/policies/calico/test_fixture.py), and what is rendered first (tests/render).
 ELSEWHERE = {"kyverno-default-deny", "cilium-api-gateway", "calico-external-egress"}
+ELSEWHERE |= {"three-tier-kustomize", "three-tier-helm", "war-story"}
 each = pytest.mark.parametrize("fixture", ALL, ids=lambda path: path.name)
 each_verified = pytest.mark.parametrize("fixture", VERIFIED, ids=lambda path: path.name)
 
@@ -154,7 +155,7 @@ def _among(names: list[str], end: str, review: Document) -> bool:
 
 
 def _object(cause: Document) -> str:
-    name: str = cause["object"].split()[-1]
+    name: str = cause["object"].partition(" (")[0].split()[-1]
     return name
 
 
@@ -218,7 +219,7 @@ OUTSIDE = "198.51.100.9"
 POD_CIDRS = {"external-api": ("10.244.0.0/16",)}
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 PROTOCOLS = ("TCP", "UDP", "SCTP")
-PORTS = (25, 53, 443, 3000, 3306, 5432, 6379, 8080, 8081, 8200, 8443, 9090, 9092, 9153)
+PORTS = (25, 53, 80, 443, 3000, 3306, 5432, 6379, 8080, 8081, 8200, 8443, 9090, 9092, 9153)
 
 
 def _cluster(folder: Path) -> Cluster:
@@ -244,7 +245,10 @@ def _open(cluster: Cluster, source: End, destination: End, cidrs: tuple[str, ...
 def _meant(words: str) -> set[tuple[str, int]]:
     if words in ("all", "none"):
         return set(product(PROTOCOLS, PORTS)) if words == "all" else set()
-    return {(protocol, int(port)) for protocol, port in (part.split(" ") for part in words.split(", "))}
+    ranges = [(protocol, *port.split("-")) for protocol, port in (part.split(" ") for part in words.split(", "))]
+    if all(len(one) == 2 for one in ranges):
+        return {(one[0], int(one[1])) for one in ranges}
+    return {(p, port) for p, *ends in ranges for port in PORTS if int(ends[0]) <= port <= int(ends[-1])}
 
 
 @each
