@@ -38,11 +38,12 @@ schemas: .venv/core
 	cd tests && npm ci --ignore-scripts --no-audit --no-fund --silent
 	$(PY) scripts/github_schemas.py --check
 
-# Needs uv (https://docs.astral.sh/uv/). Both locks hold for Python 3.10 to 3.13.
+# Needs uv (https://docs.astral.sh/uv/). All locks hold for Python 3.10 to 3.13.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -q
 lock:
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --extra app --extra render -c requirements-dev.lock -o requirements-app.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .coverage build dist

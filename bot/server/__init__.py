@@ -1,0 +1,1 @@
+"""Webhooks in, reviews on pull requests out: the GitHub App (docs/app.md)."""
