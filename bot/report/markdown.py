@@ -460,9 +460,9 @@ def _policies(value: Environment, page: Page) -> str:
 
 
 def _picture(value: Environment) -> str:
-    edges = graph.environment(value)
-    if not FEWEST_EDGES <= len(edges) <= MOST_EDGES:
+    if not FEWEST_EDGES <= len(value.changes) <= MOST_EDGES:
         return ""
+    edges = graph.environment(value)
     return _details("Picture", number(len(edges), "edge"), f"```mermaid\n{mermaid.drawn(edges, MOST_EDGES)}```")
 
 

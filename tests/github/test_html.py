@@ -46,6 +46,15 @@ class Page(HTMLParser):
         self.comments.append(data)
 
 
+def balanced(text: str) -> Page:
+    """The page that GitHub makes of the text, with every element closed."""
+    page = Page()
+    page.feed(cmarkgfm.github_flavored_markdown_to_html(text, options=Options.CMARK_OPT_UNSAFE))
+    page.close()
+    assert page.open == []
+    return page
+
+
 VALUES = {
     "blocked": reviews.BLOCKED,
     "pass": reviews.PASS,
@@ -59,10 +68,7 @@ VALUES = {
 def test_html(name: str):
     value: Review = VALUES[name]
     text = comment.compose(comment.statement(value, 482, LINK), 7)
-    page = Page()
-    page.feed(cmarkgfm.github_flavored_markdown_to_html(text, options=Options.CMARK_OPT_UNSAFE))
-    page.close()
-    assert page.open == []
+    page = balanced(text)
     assert set(page.seen) <= {
         "h3", "h4", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "strong", "details", "summary", "b",
         "sub", "a", "ul", "li", "pre"}  # fmt: skip

@@ -64,6 +64,16 @@ def check(body: str, value: Review) -> None:
     )
     if any(e.incomplete for e in value.environments):
         assert "could not be read" in body.lower()
+    for verb, total in zip(("opens", "closes", "changes the ports of"), counts(value), strict=True):
+        said = re.search(rf"{verb} ([\d,]+)", body)
+        assert total == (int(said[1].replace(",", "")) if said else 0)
+
+
+def counts(value: Review) -> list[int]:
+    """Opened, closed and changed paths, from the rows alone."""
+    rows = [row for e in value.environments for row in e.changes if not row.endpoint]
+    kinds = (("opened",), ("closed",), ("widened", "narrowed"))
+    return [sum(row.paths for row in rows if row.change in kind) for kind in kinds]
 
 
 def rows(body: str) -> list[str]:
@@ -145,6 +155,7 @@ def test_hostile_names() -> None:
         check(markdown.review(reviews.hostile(), link), reviews.hostile())
 
 
+# scripts/fuzz_comment.py tries 10,000.
 @pytest.mark.parametrize("seed", range(30))
 def test_the_ladder_holds_for_any_review(seed: int) -> None:
     value = reviews.randomly(seed, (seed * 41) % 1200)
