@@ -21,7 +21,7 @@ from tests.report import reviews, test_markdown
 
 def rows(seed: int) -> int:
     """How many rows: mostly up to 5,000 paths, one in a hundred up to 5,000 rows."""
-    pick = random.Random(seed)
+    pick = random.Random(seed)  # noqa: S311
     return pick.randint(0, 5000) if pick.random() < 0.01 else pick.randint(0, 140)
 
 
