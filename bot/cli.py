@@ -90,6 +90,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "explain": _add_explain,
         "verify": _add_verify,
         "audit": _add_audit,
+        "lint": _add_lint,
         "init": _add_init,
         "config": _add_config,
         "render": _add_render,
@@ -121,13 +122,7 @@ def _add_diff(commands: Commands) -> None:
     diff.add_argument(
         "--link", metavar="URL", help="markdown: where files stand by commit, like https://github.com/o/r/blob"
     )
-    diff.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="rule, lint-error, internet, any-opened, any-change, never",
-    )
+    _failing(diff)
     diff.add_argument(
         "--on-incomplete",
         choices=ON_INCOMPLETE,
@@ -173,6 +168,15 @@ def _add_audit(commands: Commands) -> None:
     _one_side(audit)
 
 
+def _add_lint(commands: Commands) -> None:
+    lint = _command(commands, "lint", _lint, "the classic mistakes in policies", "text, markdown, json")
+    lint.add_argument("refs", nargs="*", metavar="PATH | BASE HEAD", help="a folder or file (default .), or two Git refs")
+    lint.add_argument("--ref", metavar="REF", help="a Git ref in place of files")
+    _two_sides(lint)
+    lint.add_argument("--all", action="store_true", help="of two refs: what is unchanged too")
+    _failing(lint)
+
+
 def _add_init(commands: Commands) -> None:
     words = "write a first .netreach.yml and a workflow"
     init = commands.add_parser("init", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
@@ -201,7 +205,7 @@ def _add_render(commands: Commands) -> None:
 def _add_schema(commands: Commands) -> None:
     words = "the JSON Schema of a document"
     schema = commands.add_parser("schema", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
-    schema.add_argument("name", help="report, list, verify, explain, policy, audit, expectations, config")
+    schema.add_argument("name", help="report, list, verify, explain, policy, audit, lint, expectations, config")
     schema.set_defaults(run=_schema)
 
 
@@ -257,6 +261,16 @@ def _one_side(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", nargs="?", metavar="PATH", help="a folder or file (default .)")
     parser.add_argument("--ref", metavar="REF", help="a Git ref in place of files")
     parser.add_argument("--repo", default=".", metavar="DIR", help="the Git repository (default .)")
+
+
+def _failing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="rule, lint-error, internet, any-opened, any-change, never",
+    )
 
 
 def _two_sides(parser: argparse.ArgumentParser) -> None:
@@ -383,6 +397,23 @@ def _audit(options: argparse.Namespace) -> int:
     failing = {"fail": ("FAIL",), "warn": ("FAIL", "WARN"), "never": ()}[options.worst]
     failed = any(one.status in failing for one in found.namespaces)
     return _gate(options, 1 if failed else 3 if found.incomplete else 0)
+
+
+def _lint(options: argparse.Namespace) -> int:
+    targets, settings = _targets(options), read_settings(options)
+    two = options.base is not None or options.head is not None or len(options.refs) > 1
+    if two and options.ref is not None:
+        raise UsageError("give two refs, or --ref, not both")
+    with _working(options, "linting"):
+        from bot import review
+
+        if two:
+            found = review.lint_refs(_refs(options), settings, options.all)
+        else:
+            options.path = options.refs[0] if options.refs else None
+            found = review.lint(_place(options), settings)
+    _write(options, targets, "lint", found, {})
+    return _gate(options, 1 if found.fails else 3 if found.incomplete else 0)
 
 
 def _init(options: argparse.Namespace) -> int:

@@ -45,12 +45,11 @@ class Scope(NamedTuple):
 class Plan(NamedTuple):
     """The settings with what the config adds to them, and every environment that is asked for.
 
-    `unread`: what was set to gate a review and cannot be judged. `config`: the one in force, if there is one.
+    `config`: the one in force, if there is one.
     """
 
     settings: Settings
     scopes: tuple[Scope, ...]
-    unread: tuple[Unread, ...] = ()
     config: Config | None = None
 
     def files(self, side: Files) -> Files:
@@ -74,7 +73,7 @@ def plan(settings: Settings, contents: Mapping[str, bytes]) -> Plan:
         from bot.config import parse
 
         return _configured(settings, parse(*found))
-    return Plan(settings, (Scope("default", settings),), _not_judged(settings))
+    return Plan(settings, (Scope("default", settings),))
 
 
 class Part(NamedTuple):
@@ -239,7 +238,7 @@ def _configured(settings: Settings, config: Config) -> Plan:
         fail_on=settings.fail_on or config.gate.fail_on,
         on_incomplete=settings.on_incomplete or config.gate.on_incomplete,
     )
-    return Plan(settings, _scopes(settings, config), _not_judged(settings), config)
+    return Plan(settings, _scopes(settings, config), config)
 
 
 def _scopes(settings: Settings, config: Config) -> tuple[Scope, ...]:
@@ -265,13 +264,6 @@ def _scope(settings: Settings, file: str, environment: Environment) -> Scope:
         empty = Unread(file, at, reason, f"environments.{name}.paths")
     own = _assuming(settings, environment.assume)._replace(allow_empty=True)
     return Scope(name, own, environment.paths, empty, environment if environment.render is not None else None)
-
-
-def _not_judged(settings: Settings) -> tuple[Unread, ...]:
-    out = []
-    if "lint-error" in settings.fail_on and "never" not in settings.fail_on:
-        out.append(Unread("", None, "this version has no lint rules that lint-error could mean", "gate.fail-on"))
-    return tuple(out)
 
 
 def _assuming(settings: Settings, assume: Assume) -> Settings:

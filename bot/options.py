@@ -25,6 +25,7 @@ def settings(options: argparse.Namespace) -> Settings:
     fail_on: tuple[str, ...] = ()
     if hasattr(options, "fail_on"):
         fail_on = tuple(dict.fromkeys(name for text in _several(options, "fail_on") for name in _listed(text)))
+    if hasattr(options, "on_incomplete"):
         on_incomplete = _one(options, "on_incomplete") or ""
     for name in fail_on:
         if name not in FAIL_ON:

@@ -14,12 +14,14 @@ from bot.sources import Files, Unread
 from bot.sources.select import SETTINGS_FILES
 
 if TYPE_CHECKING:
+    from bot.config import Lint as LintSettings
     from bot.environments import Part, Plan, Scope
     from bot.gate.audit import AuditChange, Audited
     from bot.gate.expectations import Expectation
     from bot.gate.expected import Expected
     from bot.gate.outcome import Terms
     from bot.gate.rules import Gated
+    from bot.lint.finding import Draft, Finding, Lint
     from bot.manifests.snapshot import Snapshot
     from bot.reachability.diagnose import Hint
     from bot.reachability.effect import Effect
@@ -93,7 +95,8 @@ class Environment(NamedTuple):
     `incomplete` makes it red, `coverage` does not. `sizes`: how many workloads of each namespace are on both sides, if
     `endpoints` does not hold them all (reports name a set by its namespace where it is complete). `notes` are about this
     change or everything, `remarks` hold before and after it alike. `gated`: what the config's rules and allow entries come to,
-    `expected` the repository's expectations; `audit`: the namespaces whose protection differs.
+    `expected` the repository's expectations; `audit`: the namespaces whose protection differs. `lint`: the mistakes that are new,
+    mended and left.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Environment(NamedTuple):
     gated: Gated | None = None
     expected: Expected | None = None
     audit: tuple[AuditChange, ...] = ()
+    lint: Lint | None = None
 
 
 class Review(NamedTuple):
@@ -160,6 +164,18 @@ class Failed(NamedTuple):
     egress: str
     ingress: str
     why: str
+
+
+class Linted(NamedTuple):
+    """The mistakes of one state of the manifests (all of them), or of a comparison (the new ones).
+
+    `compared`: what a comparison gives beside; `fails`: an error, where those were set to fail.
+    """
+
+    findings: tuple[Finding, ...]
+    incomplete: tuple[Unread, ...]
+    fails: bool
+    compared: Lint | None = None
 
 
 class Verification(NamedTuple):
@@ -312,6 +328,7 @@ def _settled(by: Terms, environments: tuple[Environment, ...]) -> tuple[Environm
 
 def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
     from bot.gate import outcome, verdict
+    from bot.lint import run
     from bot.reachability.analysis import compare
 
     scope, before, after, _ = part
@@ -321,17 +338,19 @@ def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
     found = compare(base, head, lowered, settings.pairs, settings.known_complete)
     incomplete, coverage = unread(before, after, base, head, lowered)
     told, remarks = notes_of(base, head, lowered)
-    incomplete += (*planned.unread, *scope.unread(base, head), *over_budget(found.over_budget))
+    incomplete += (*scope.unread(base, head), *over_budget(found.over_budget))
 
     def alone(snapshot: Snapshot) -> Lowered:
         return lower_sides(snapshot, snapshot, settings)
 
     judged = outcome.judge(by, base, head, lowered, found, settings.known_complete, alone)
+    linted = run.compare(base, head, lowered, by.config and by.config.lint)
+    failed = judged.failed or verdict.lint_fails(linted.new, by.fail_on)
     return Environment(
         scope.name,
         lowered.vocabulary.cni,
         lowered.vocabulary.universe,
-        verdict.verdict(judged.changes, bool(incomplete), by.fail_on, judged.failed),
+        verdict.verdict(judged.changes, bool(incomplete), by.fail_on, failed),
         found.totals,
         found.endpoints,
         judged.changes,
@@ -348,6 +367,7 @@ def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
         judged.gated,
         judged.expected,
         judged.audit,
+        linted,
     )
 
 
@@ -379,6 +399,42 @@ def audit(place: Place, settings: Settings) -> Audit:
     one = _one(place, settings)
     told, _ = notes_of(None, one.snapshot, one.lowered)
     return Audit(one.lowered.vocabulary.cni, audit(one.snapshot, one.lowered), one.incomplete, told)
+
+
+def lint(place: Place, settings: Settings) -> Linted:
+    """The mistakes of one state of the manifests. Raises NetreachError."""
+    from bot.gate.verdict import lint_fails
+    from bot.lint import run
+
+    one = _one(place, settings)
+    found = run.lint(one.snapshot, one.lowered, one.lint)
+    return Linted(found, one.incomplete, lint_fails(found, one.fail_on))
+
+
+def lint_refs(refs: Refs, settings: Settings, everything: bool = False) -> Linted:
+    """The mistakes that the head of two Git refs adds (`everything`: all that it has). Raises NetreachError."""
+    from bot.gate.verdict import lint_fails
+    from bot.lint import run
+
+    found, config = _compare(refs, settings)
+    planned, (scope, before, after, _) = _only(settings, config, found.base, found.head, _reading(refs))
+    base, head = load_sides(before, after, scope.settings)
+    lowered = lower_sides(base, head, scope.settings)
+    incomplete, _ = unread(before, after, base, head, lowered)
+    lint = run.compare(base, head, lowered, planned.config and planned.config.lint)
+    shown = tuple(sorted((*lint.new, *lint.unchanged), key=run.order)) if everything else lint.new
+    fails = lint_fails(lint.new, planned.settings.fail_on)
+    return Linted(shown, incomplete + scope.unread(base, head), fails, lint)
+
+
+def mistakes(place: Place, settings: Settings) -> tuple[Snapshot, list[Draft], tuple[Unread, ...]]:
+    """One state of the manifests with what is wrong in it, as a fix needs it. Raises NetreachError."""
+    from bot.lint import run
+    from bot.lint.context import Context, Run
+
+    one = _one(place, settings)
+    context = Context(Run(one.snapshot, one.snapshot, one.lowered), True)
+    return one.snapshot, run.drafts([context], one.lint)[0], one.incomplete
 
 
 def verify(expectations: Sequence[Expectation], place: Place, settings: Settings) -> Verification:
@@ -414,7 +470,7 @@ def explain(
 
         before, after = read_folders(over.base, over.head, settings.include, settings.exclude)
         config = before
-    scope, before, after, _ = _only(settings, config, before, after, _reading(over))
+    _, (scope, before, after, _) = _only(settings, config, before, after, _reading(over))
     base, head = load_sides(before, after, scope.settings)
     lowered = lower_sides(base, head, scope.settings)
     incomplete, _ = unread(before, after, base, head, lowered)
@@ -435,7 +491,7 @@ def effect(policy: str, place: Place, settings: Settings) -> PolicyEffect:
 
 def manifests(place: Place, settings: Settings) -> tuple[Snapshot, tuple[Unread, ...]]:
     """The objects of one state of the manifests, and what could not be read of it. Raises NetreachError."""
-    scope, files, snapshot = _snapshot(place, settings)
+    _, scope, files, snapshot = _snapshot(place, settings)
     return snapshot, tuple(sorted({*files.skipped, *snapshot.unread, *scope.unread(snapshot, snapshot)}, key=str))
 
 
@@ -444,16 +500,19 @@ class _One(NamedTuple):
     snapshot: Snapshot
     lowered: Lowered
     incomplete: tuple[Unread, ...]
+    lint: LintSettings | None
+    fail_on: tuple[str, ...]
 
 
 def _one(place: Place, settings: Settings) -> _One:
-    scope, files, snapshot = _snapshot(place, settings)
+    planned, scope, files, snapshot = _snapshot(place, settings)
     lowered = lower_sides(snapshot, snapshot, scope.settings)
     incomplete, _ = unread(None, files, None, snapshot, lowered)
-    return _One(scope.settings, snapshot, lowered, incomplete + scope.unread(snapshot, snapshot))
+    lint, fail_on = planned.config and planned.config.lint, planned.settings.fail_on
+    return _One(scope.settings, snapshot, lowered, incomplete + scope.unread(snapshot, snapshot), lint, fail_on)
 
 
-def _snapshot(place: Place, settings: Settings) -> tuple[Scope, Files, Snapshot]:
+def _snapshot(place: Place, settings: Settings) -> tuple[Plan, Scope, Files, Snapshot]:
     from bot.sources.folder import read_folder
 
     if place.ref is None:
@@ -462,15 +521,16 @@ def _snapshot(place: Place, settings: Settings) -> tuple[Scope, Files, Snapshot]
         from bot.sources import git
 
         files = git.read_ref(place.path, place.ref, settings.include, settings.exclude)
-    scope, _, files, _ = _only(settings, files, files, files, _reading(place))
-    return scope, files, load_sides(files, files, scope.settings)[1]
+    planned, (scope, _, files, _) = _only(settings, files, files, files, _reading(place))
+    return planned, scope, files, load_sides(files, files, scope.settings)[1]
 
 
-def _only(settings: Settings, config: Files, before: Files, after: Files, read: Read) -> Part:
+def _only(settings: Settings, config: Files, before: Files, after: Files, read: Read) -> tuple[Plan, Part]:
     """The one environment that is asked for, and its part of each side."""
     from bot.environments import only, parts, plan
 
-    return only(parts(plan(settings, config.contents), before, after, read, True)[0])
+    planned = plan(settings, config.contents)
+    return planned, only(parts(planned, before, after, read, True)[0])
 
 
 def _reading(what: Refs | Folders | Place) -> Read:

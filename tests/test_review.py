@@ -159,11 +159,20 @@ def test_an_incomplete_review_may_only_warn(tmp_path: Path, capsys: pytest.Captu
     assert cli.main([*arguments, "--on-incomplete", "fail"]) == 3
 
 
-# --- What this version cannot judge is not green ---
+# --- Lint ---
 
 
-def test_lint_error_is_not_silently_green(tmp_path: Path) -> None:
-    assert _folders(tmp_path, CLOSED, OPENED, Settings(fail_on=("lint-error",))).verdict == "incomplete"
+def test_a_new_lint_error_blocks_where_that_is_asked_for(tmp_path: Path) -> None:
+    asking = Settings(fail_on=("lint-error",))
+    assert _folders(tmp_path, CLOSED, OPENED, asking).verdict == "look"
+    nulled = {**CLOSED, "k8s/deny.yaml": DENY.replace("podSelector: {}", "podSelector: {matchLabels: }")}
+    found = _folders(tmp_path, CLOSED, nulled, asking)
+    assert found.verdict == "blocked"
+    lint = found.environments[0].lint
+    assert lint is not None and [one.rule for one in lint.new] == ["NP014"]
+    assert _folders(tmp_path, CLOSED, nulled).verdict == "look"
+    (tmp_path / "head" / "k8s" / "allow.yaml").unlink()
+    assert _folders(tmp_path, nulled, nulled, asking).verdict == "pass"
 
 
 # --- Environments ---

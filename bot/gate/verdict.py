@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from bot.reachability.change import Change
 
 FAIL_ON = ("rule", "lint-error", "internet", "any-opened", "any-change", "never")
 """What `--fail-on` may name. `never` switches the others off."""
+
+class Severe(Protocol):
+    """A finding of lint: error, warning or info."""
+
+    @property
+    def severity(self) -> str:
+        """Which of them."""
+
 
 _WORST_FIRST = ("blocked", "incomplete", "look", "allowed", "pass")
 
@@ -38,6 +47,11 @@ def verdict(changes: Iterable[Change], incomplete: bool, fail_on: Sequence[str],
 def rule_fails(severity: str, fail_on: Sequence[str]) -> bool:
     """Whether a broken rule of this severity fails the gate."""
     return severity == "block" and "rule" in fail_on and "never" not in fail_on
+
+
+def lint_fails(found: Iterable[Severe], fail_on: Sequence[str]) -> bool:
+    """Whether these findings of lint fail the gate: an error does where `lint-error` is asked for."""
+    return "lint-error" in fail_on and "never" not in fail_on and any(one.severity == "error" for one in found)
 
 
 def worst(verdicts: Iterable[str]) -> str:

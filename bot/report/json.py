@@ -16,7 +16,18 @@ from bot.report.words import by_protocol
 if TYPE_CHECKING:
     from bot.policies.model import Assumption
     from bot.reachability.change import PolicyText
-    from bot.review import Audit, Environment, Explanation, Listing, PolicyEffect, Review, Settings, Side, Verification
+    from bot.review import (
+        Audit,
+        Environment,
+        Explanation,
+        Linted,
+        Listing,
+        PolicyEffect,
+        Review,
+        Settings,
+        Side,
+        Verification,
+    )
     from bot.sources import Unread
 
 Document = dict[str, Any]
@@ -141,6 +152,10 @@ def _environment(value: Environment, whole: Review) -> Document:
             _change(change, ports, sides.explain(whole, change.witness, value.name)) for change in value.changes
         ],
     }
+    if value.lint is not None:
+        from bot.report.linted import compared
+
+        out["lint"] = compared(value.lint)
     if value.pairs is not None:
         out["pairs"] = [_pair(pair, ports) for pair in value.pairs]
     from bot.report import gated
@@ -406,6 +421,16 @@ def audit(value: Audit) -> Document:
         "incomplete": [unread(row) for row in value.incomplete],
         "notes": list(value.notes),
     }
+
+
+def lint(value: Linted) -> Document:
+    """The `netreach/lint/v1` document; of a comparison `findings` are the new ones, or all where that was asked for."""
+    from bot.report import linted
+
+    out: Document = {"schema": "netreach/lint/v1", "findings": [linted.document(one) for one in value.findings]}
+    if value.compared is not None:
+        out |= linted.compared(value.compared)
+    return out | {"incomplete": [unread(row) for row in value.incomplete]}
 
 
 def dumps(document: Document) -> str:

@@ -14,7 +14,7 @@ from bot.report.words import Names, Part, cause_name, cause_words, change_ports,
 
 if TYPE_CHECKING:
     from bot.reachability.change import Cause, Change, Decision
-    from bot.review import Audit, Environment, Review, Side
+    from bot.review import Audit, Environment, Linted, Review, Side
     from bot.sources import Unread
 
 BUDGET = 60_000
@@ -106,6 +106,13 @@ def _notes(notes: Sequence[str], page: Page) -> list[str]:
     most = min(page.level.items, NOTES)
     shown = [f"**Note:** {prose(note, page.level.length)}" for note in notes[:most]]
     return [*shown, f"and {number(len(notes) - most, 'more note')}."] if len(notes) > most else shown
+
+
+def lint(value: Linted) -> str:
+    """One side's mistakes, or those of a comparison, as a table."""
+    from bot.report import linted
+
+    return linted.page(value)
 
 
 def audit(value: Audit) -> str:
@@ -240,6 +247,7 @@ def _environment(value: Environment, page: Page) -> list[str]:
         if page.level.picture:
             out.append(_picture(value))
     out.append(_gated(value, page))
+    out.append(_lint(value, page))
     out.append(_coverage(value, page))
     return out
 
@@ -263,6 +271,17 @@ def _gated(value: Environment, page: Page) -> str:
     if not rows or any(row.style == "error" for row in rows):
         return "\n".join(lines)
     return _details("Rules and audit", number(len(rows), "line"), "\n".join(lines))
+
+
+def _lint(value: Environment, page: Page) -> str:
+    if value.lint is None or not (value.lint.new or value.lint.fixed):
+        return ""
+    from bot.report import linted
+
+    most = max(3, min(page.level.rows, 2 * page.level.items))
+    review = page.review
+    table = linted.table(value.lint, review.base, review.head, page.link, most, page.level.length)
+    return _details("Lint", linted.counts(value.lint), table)
 
 
 _VERDICT_WORDS = {

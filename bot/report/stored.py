@@ -15,6 +15,7 @@ from bot.gate.audit import AuditChange, Audited, Direction
 from bot.gate.expectations import Expectation
 from bot.gate.expected import Broken, Expected
 from bot.gate.rules import ALREADY, NOTHING, Allowance, Gated, Judged
+from bot.lint.finding import Finding, Lint
 from bot.policies.model import Assumption
 from bot.policies.traffic import LAST_PORT, PROTOCOLS, Box, Traffic, union
 from bot.reachability.change import Cause, Change, Decision, EndpointFacts, PolicyText, Requests, Totals, Witness
@@ -106,10 +107,15 @@ def _environment(value: Document) -> Environment:
         remarks=remarks,
         gated=_gated(value) if "rules" in value else None,
         expected=_expected(value["expectations"]) if "expectations" in value else None,
+        lint=_lint(value["lint"]) if "lint" in value else None,
         audit=tuple(
             AuditChange(one["namespace"], _audited(one["before"]), _audited(one["after"])) for one in value["audit"]
         ),
     )
+
+
+def _lint(value: Document) -> Lint:
+    return Lint(*(tuple(Finding(**{**one, "lines": tuple(one["lines"])}) for one in value[part]) for part in Lint._fields))
 
 
 def _endpoint(name: str, value: Document) -> EndpointFacts:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
     from bot.policies.model import Assumption
     from bot.reachability.change import Cause, Change, Decision
-    from bot.review import Audit, Environment, Explanation, Listing, PolicyEffect, Review, Verification
+    from bot.review import Audit, Environment, Explanation, Linted, Listing, PolicyEffect, Review, Verification
     from bot.sources import Unread
 
 Line = list[tuple[str, str]]
@@ -97,6 +97,10 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
             ],
         ]
     lines += _gated(value)
+    if value.lint is not None and (value.lint.new or value.lint.fixed):
+        from bot.report import linted
+
+        lines += [[], *linted.lines(value.lint.new, ROWS), [("dim", f"lint: {linted.counts(value.lint)}")]]
     if value.incomplete:
         lines.append([])
         lines += _unread(value.incomplete, "incomplete")
@@ -369,6 +373,16 @@ def audit(value: Audit, verbose: bool = False) -> list[Line]:
     lines += _unread(value.incomplete, "incomplete")
     counts = ", ".join(f"{count} {name}" for name, count in counted(value.namespaces).items())
     return [*lines, [("title", f"{number(len(value.namespaces), 'namespace')}: {counts}"), ("dim", f" ({value.cni})")]]
+
+
+def lint(value: Linted) -> list[Line]:
+    """Every finding with its place and its fix, and how many there are."""
+    from bot.report import linted
+
+    lines = linted.lines(value.findings)
+    lines += _unread(value.incomplete, "incomplete")
+    counts = f" ({linted.counts(value.compared)})" if value.compared is not None and linted.counts(value.compared) else ""
+    return [*lines, [("title", linted.summary(value.findings)), ("dim", counts)]]
 
 
 def listing(value: Listing, verbose: bool = False) -> list[Line]:

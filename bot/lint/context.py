@@ -1,0 +1,523 @@
+"""Both sides of a run in; for each side, what rules ask of it: its policies taken apart, and what they select and let through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bot.lint.near import holds, labels_asked
+from bot.policies import addresses as address_line
+from bot.policies.model import EVERYTHING, And, Expr, HasPort, InNamespace, Or, Origin, Policy, Rule
+from bot.policies.traffic import TCP, UDP
+from bot.reachability.endpoints import Hypothetical, indices
+from bot.reachability.world import World
+
+if TYPE_CHECKING:
+    from bot.lint.finding import Path
+    from bot.manifests.exposures import Exposure
+    from bot.manifests.snapshot import Object, Snapshot, Workload
+    from bot.policies.model import Lowered, Problem, Section
+    from bot.reachability.evaluate import Cell
+
+DNS_PODS = Hypothetical((("k8s-app", "kube-dns"),), "kube-system")
+LABELS_OF_DNS = (("k8s-app", "kube-dns"), ("app.kubernetes.io/name", "coredns"))
+NODE_LOCAL_DNS = "169.254.20.10"
+METADATA = ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "169.254.170.2", "169.254.170.23")
+DIRECTIONS = ("ingress", "egress")
+
+
+class Peer(NamedTuple):
+    """One item of `from` or `to` (or a rule without any, with its own path): the peers it means, and what it lets through.
+
+    `rules`: what it was lowered to; several where ports have names.
+    """
+
+    policy: Policy
+    object: Object
+    section: Section
+    direction: str
+    path: Path
+    rules: tuple[Rule, ...]
+
+    @property
+    def subject(self) -> Expr:
+        """The policy's own side, as the rule narrows it."""
+        rule = self.rules[0]
+        return rule.source if self.direction == "egress" else rule.destination
+
+    @property
+    def other(self) -> Expr:
+        """The peers, whatever ports they have."""
+        rule = self.rules[0]
+        return without_ports(rule.destination if self.direction == "egress" else rule.source)
+
+
+class Item(NamedTuple):
+    """One rule of a NetworkPolicy as it is written."""
+
+    direction: str
+    path: Path
+    peers: list[dict[str, Any]]
+    ports: list[dict[str, Any]]
+    value: dict[str, Any]
+
+
+class View(NamedTuple):
+    """A NetworkPolicy that an API server would take, as it is written. `types`: the directions it isolates."""
+
+    object: Object
+    policy: Policy
+    spec: dict[str, Any]
+    types: tuple[str, ...]
+    items: tuple[Item, ...]
+
+
+def without_ports(expr: Expr) -> Expr:
+    """The endpoints of an expression, whatever ports they declare."""
+    if isinstance(expr, HasPort):
+        return EVERYTHING
+    if isinstance(expr, And) and any(isinstance(part, HasPort) for part in expr.parts):
+        kept = tuple(part for part in expr.parts if not isinstance(part, HasPort))
+        return kept[0] if len(kept) == 1 else And(kept) if kept else EVERYTHING
+    return expr
+
+
+class Run:
+    """What both sides of a run share: one world over both, and what was worked out for an object that is on both."""
+
+    def __init__(self, base: Snapshot, head: Snapshot, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self.snapshots = (base, head)
+        self.memo: dict[tuple[str, int], Any] = {}
+        self._world: World | None = None
+
+    @property
+    def world(self) -> World:
+        """Both sides, with the pods and addresses that rules ask about; built when it is first needed."""
+        if self._world is None:
+            cuts = [address_line.parse_cidr(text) for text in (*METADATA, NODE_LOCAL_DNS)]
+            self._world = World(*self.snapshots, self.lowered, (DNS_PODS,), cuts)
+        return self._world
+
+
+class Context:
+    """One side, as rules see it. Everything is worked out once, when it is first asked for."""
+
+    def __init__(self, run: Run, head: bool) -> None:
+        self.run = run
+        self.head = head
+        self.snapshot = run.snapshots[head]
+        self.lowered = run.lowered
+        self.chain = run.lowered.head if head else run.lowered.base
+        self.problems: tuple[Problem, ...] = run.lowered.problems_head if head else run.lowered.problems_base
+        self._cache: dict[object, Any] = {}
+
+    # --- Policies ---
+
+    def once(self, what: str, make: Any) -> Any:
+        """The value of `make()`, worked out once for this side."""
+        if what not in self._cache:
+            self._cache[what] = make()
+        return self._cache[what]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of objects (workloads left out) that this side has."""
+        return self.once("kinds", lambda: frozenset(obj.kind for obj in self.snapshot.objects.values()))  # type: ignore[no-any-return]
+
+    def every_object(self) -> Iterator[Object]:
+        """Objects and workloads."""
+        yield from self.snapshot.objects.values()
+        yield from dict.fromkeys(workload.object for workload in self.snapshot.workloads)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The NetworkPolicies of this side, as they are written."""
+        return self.once("views", lambda: tuple(self._views()))  # type: ignore[no-any-return]
+
+    def _views(self) -> Iterator[View]:
+        memo = self.run.memo
+        for policy in self.chain.policies:
+            obj = policy.object
+            if obj is None or obj.kind != "NetworkPolicy" or not obj.api_version.startswith(("networking", "extensions")):
+                continue
+            found = memo.get(("view", id(policy)))
+            if found is None:
+                found = memo[("view", id(policy))] = _view(obj, policy)
+            yield found
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Every peer of every policy in force, of whatever API."""
+        return self.once("peers", lambda: tuple(self._peers()))  # type: ignore[no-any-return]
+
+    def _peers(self) -> Iterator[Peer]:
+        memo = self.run.memo
+        for policy in self.chain.policies:
+            if policy.object is None or policy.staged:
+                continue
+            found = memo.get(("peers", id(policy)))
+            if found is None:
+                found = memo[("peers", id(policy))] = _peers_of(policy)
+            yield from found
+
+    # --- What they select ---
+
+    def bits(self, expr: Expr) -> int:
+        """The slots of this side that surely match."""
+        return self.run.world.resolver.resolve(expr)[0] & self.slots
+
+    @property
+    def slots(self) -> int:
+        """The slots of the workloads of this side."""
+        return self.once("slots", self._slots)[0]  # type: ignore[no-any-return]
+
+    @property
+    def by_slot(self) -> Mapping[int, Workload]:
+        """Slot -> the workload it stands for, one that runs on the host network included."""
+        return self.once("slots", self._slots)[1]  # type: ignore[no-any-return]
+
+    def _slots(self) -> tuple[int, dict[int, Workload]]:
+        from bot.reachability.resolve import bits_at
+
+        own: dict[tuple[str, ...], Workload] = {
+            ("workload", *_identity(w)): w for w in reversed(self.snapshot.workloads)
+        }
+        found: dict[int, Workload] = {}
+        several: dict[tuple[str, ...], list[Workload]] = {}
+        for row in self.run.world.universe.rows.values():
+            if row.kind != "workload":
+                continue
+            slots = row.head if self.head else row.base
+            if len(slots) == 1:
+                found[slots[0]] = own[row.identity]
+            elif slots:
+                if not several:
+                    for workload in self.snapshot.workloads:
+                        several.setdefault(("workload", *_identity(workload)), []).append(workload)
+                for slot in slots:
+                    labels = self.run.world.universe.slots[slot].personas[0].attributes.get("pod", {})
+                    found[slot] = next(
+                        (w for w in several[row.identity] if w.labels == labels), several[row.identity][0]
+                    )
+        return bits_at(list(found)), found
+
+    def workloads(self, bits: int) -> list[Workload]:
+        """The workloads of some slots, in the order of slots."""
+        by_slot = self.by_slot
+        return [by_slot[slot] for slot in indices(bits & self.slots)]
+
+    def selected(self, expr: Expr) -> list[Workload]:
+        """The workloads that an expression surely matches."""
+        return self.workloads(self.bits(expr))
+
+    def in_namespace(self, namespace: str) -> list[Workload]:
+        """The workloads of a namespace."""
+        return self.by_namespace.get(namespace, [])
+
+    @property
+    def by_namespace(self) -> Mapping[str, list[Workload]]:
+        """Namespace -> its workloads."""
+        return self.once("by_namespace", self._by_namespace)  # type: ignore[no-any-return]
+
+    def _by_namespace(self) -> dict[str, list[Workload]]:
+        out: dict[str, list[Workload]] = {}
+        for workload in self.snapshot.workloads:
+            out.setdefault(workload.namespace, []).append(workload)
+        return out
+
+    def matches(self, expr: Expr, labels: Mapping[str, str]) -> bool:
+        """Whether a pod's own labels meet what an expression asks of them."""
+        return all(holds(part, labels) for part in labels_asked(expr) or ())
+
+    def subject(self, policy: Policy) -> Expr | None:
+        """Which pods a policy is about, where one expression says so; None for one about no pods."""
+        for section in policy.sections:
+            if section.checkpoint not in DIRECTIONS:
+                continue
+            outwards = section.checkpoint == "egress"
+            for isolation in section.isolates:
+                return isolation.source if outwards else isolation.destination
+            for rule in section.rules:
+                return without_ports(rule.source if outwards else rule.destination)
+        return None
+
+    def subjects(self, policy: Policy, direction: str) -> list[int]:
+        """The slots of the workloads that a policy selects in a direction."""
+        bits = 0
+        for section in policy.sections:
+            if section.checkpoint == direction:
+                for isolation in section.isolates:
+                    bits |= self.bits(isolation.source if direction == "egress" else isolation.destination)
+        return indices(bits)
+
+    def selector_path(self, policy: Policy) -> Path:
+        """Where a policy says which pods it is about."""
+        spec = policy.object.value.get("spec") if policy.object is not None else None
+        for field in ("podSelector", "endpointSelector", "subject", "selector", "appliedTo"):
+            if type(spec) is dict and field in spec:
+                return ("spec", field)
+        return ("spec",)
+
+    def in_other_namespaces(self, peer: Peer) -> list[Workload]:
+        """Of a NetworkPolicy's peer that names no namespace and matches nothing at home: the pods elsewhere that it would match."""
+        if peer.object.kind != "NetworkPolicy" or namespaces_of(peer.other) != (peer.object.namespace,):
+            return []
+        if _at(peer.object.value, peer.path, "namespaceSelector") is not None or not _at(peer.object.value, peer.path, "podSelector"):
+            return []
+        asked = labels_asked(peer.other)
+        if not asked or self.bits(peer.other) or self.is_beside_namespaces(peer):
+            return []
+        found = [w for w in self.snapshot.workloads if all(holds(part, w.labels) for part in asked)]
+        return found if len({w.namespace for w in found}) <= 3 and not any(w.namespace == peer.object.namespace for w in found) else []
+
+    def is_beside_namespaces(self, peer: Peer) -> bool:
+        """Whether the item before or behind is a namespaceSelector alone: what peer-list-split speaks of."""
+        at = peer.path[-1]
+        if not isinstance(at, int) or peer.object.kind != "NetworkPolicy":
+            return False
+        listed = _at(peer.object.value, peer.path[:-2], str(peer.path[-2]))
+        around = [listed[i] for i in (at - 1, at + 1) if type(listed) is list and 0 <= i < len(listed)]
+        return any(
+            type(item) is dict and item.get("namespaceSelector") is not None and item.get("podSelector") is None
+            for item in around
+        )
+
+    def namespaces(self, expr: Expr) -> list[str]:
+        """The namespaces of this side that an expression of pods looks into (all of them where it asks nothing of them)."""
+        named = namespaces_of(expr)
+        if named is not None:
+            return [name for name in named if name in self.snapshot.namespaces]
+        asked = labels_asked(expr, "namespace")
+        if asked is None:
+            return []
+        return [
+            name
+            for name, namespace in self.snapshot.namespaces.items()
+            if all(holds(part, namespace.labels) for part in asked)
+        ]
+
+    def unseen(self, expr: Expr, namespaces: Iterable[str]) -> bool:
+        """Whether pods of the host network there have the labels that an expression asks for: no policy sees them."""
+        asked = labels_asked(expr)
+        return bool(asked) and any(
+            workload.host_network and all(holds(part, workload.labels) for part in asked or ())
+            for name in namespaces
+            for workload in self.in_namespace(name)
+        )
+
+    # --- What they let through ---
+
+    def isolated(self, direction: str) -> int:
+        """The slots of workloads whose traffic in a direction some policy denies unless it is allowed."""
+        return self.once(direction, lambda: self._isolated(direction))[0]  # type: ignore[no-any-return]
+
+    def isolating(self, direction: str) -> list[tuple[Policy, int, Origin]]:
+        """Every policy that isolates in a direction, with the slots of the workloads it does that to, and where it says so."""
+        return self.once(direction, lambda: self._isolated(direction))[1]  # type: ignore[no-any-return]
+
+    def _isolated(self, direction: str) -> tuple[int, list[tuple[Policy, int, Origin]]]:
+        ends = {
+            (checkpoint.name, tier.name): tier.end
+            for checkpoint in self.chain.checkpoints
+            for tier in checkpoint.tiers
+        }
+        found: list[tuple[Policy, int, Origin]] = []
+        union = 0
+        for policy in self.chain.policies:
+            if policy.staged:
+                continue
+            for section in policy.sections:
+                if section.checkpoint != direction or ends.get((section.checkpoint, section.tier)) != "deny":
+                    continue
+                for isolation in section.isolates:
+                    bits = self.bits(isolation.source if direction == "egress" else isolation.destination)
+                    if bits:
+                        union |= bits
+                        found.append((policy, bits, isolation.origin))
+        return union, found
+
+    def allowed(self, direction: str, slot: int, point: int | None = None) -> int:
+        """The slots that may send to `slot` by their own egress policies (or receive from it by their own ingress ones).
+
+        `point`: that traffic (protocol << 16 | port) alone; None: any at all. What is possibly allowed counts.
+        """
+        out = 0
+        for cell in self._cells(direction, slot, "destination" if direction == "egress" else "source"):
+            if point is None or self._holds(cell, point):
+                out |= cell.open | cell.maybe
+        return out
+
+    def reached(self, direction: str, slot: int, point: int | None = None) -> int:
+        """The slots that `slot` may send to by its own egress policies (or receive from by its own ingress ones)."""
+        out = 0
+        for cell in self._cells(direction, slot, "source" if direction == "egress" else "destination"):
+            if point is None or self._holds(cell, point):
+                out |= cell.open | cell.maybe
+        return out
+
+    def _cells(self, direction: str, slot: int, axis: str) -> list[Cell]:
+        at = ("cells", direction, slot, axis)
+        found = self._cache.get(at)
+        if found is None:
+            world = self.run.world
+            checkpoint = next((c for c in self.chain.checkpoints if c.name == direction), None)
+            if checkpoint is None:
+                return []
+            found = self._cache[at] = world.evaluator.row(world.stack(checkpoint, axis, self.head), slot)
+        return found
+
+    def _holds(self, cell: Cell, point: int) -> bool:
+        atom = self.run.world.atoms.atom(point)
+        return atom is not None and bool(cell.mask & atom)
+
+    def mask_of(self, traffic: Iterable[Any]) -> int:
+        """The atoms of a rule's traffic."""
+        return self.run.world.atoms.mask(tuple(traffic))
+
+    def address_slots(self, text: str) -> list[int]:
+        """The slots of an address that no endpoint is known to have."""
+        point = address_line.parse_address(text)
+        return [
+            slot
+            for row in self.run.world.universe.rows.values()
+            if row.kind == "addresses"
+            for slot in (row.head if self.head else row.base)
+            if any(first <= point <= last for first, last in self.run.world.universe.slots[slot].personas[0].addresses or ())
+        ]
+
+    @property
+    def dns_slots(self) -> list[int]:
+        """The slots of cluster DNS: its pods, in Git or not, and the address of the node-local cache."""
+        return self.once("dns_slots", self._dns_slots)  # type: ignore[no-any-return]
+
+    def _dns_slots(self) -> list[int]:
+        out = [
+            slot
+            for slot, workload in self.by_slot.items()
+            if workload.namespace == "kube-system" and any(workload.labels.get(k) == v for k, v in LABELS_OF_DNS)
+        ]
+        for row in self.run.world.universe.rows.values():
+            if row.kind == "hypothetical":
+                out.extend(row.head if self.head else row.base)
+        return out + self.address_slots(NODE_LOCAL_DNS)
+
+    @property
+    def dns_allowed(self) -> tuple[int, int]:
+        """The slots that may ask cluster DNS over UDP, and over TCP, by their own egress policies."""
+        return self.once("dns_allowed", self._dns_allowed)  # type: ignore[no-any-return]
+
+    def _dns_allowed(self) -> tuple[int, int]:
+        udp = tcp = 0
+        for slot in self.dns_slots:
+            udp |= self.allowed("egress", slot, UDP << 16 | 53)
+            tcp |= self.allowed("egress", slot, TCP << 16 | 53)
+        return udp, tcp
+
+    @property
+    def exposures(self) -> list[Exposure]:
+        """Ingresses, routes, load balancers and node ports."""
+        from bot.manifests.exposures import exposures
+
+        return self.once("exposures", lambda: exposures(self.snapshot))  # type: ignore[no-any-return]
+
+    def exposed(self) -> Mapping[int, list[Exposure]]:
+        """Slot of a workload -> what exposes it."""
+        return self.once("exposed", self._exposed)  # type: ignore[no-any-return]
+
+    def _exposed(self) -> dict[int, list[Exposure]]:
+        out: dict[int, list[Exposure]] = {}
+        slots = slots_by_namespace(self)
+        for exposure in self.exposures:
+            for backend in exposure.backends:
+                if backend.selector:
+                    for slot, workload in slots.get(backend.namespace, ()):
+                        if _matches(backend.selector, workload.labels) and exposure not in out.get(slot, ()):
+                            out.setdefault(slot, []).append(exposure)
+        return out
+
+
+def slots_by_namespace(context: Context) -> Mapping[str, list[tuple[int, Workload]]]:
+    """Namespace -> (slot, workload) of each of its workloads."""
+
+    def make() -> dict[str, list[tuple[int, Workload]]]:
+        out: dict[str, list[tuple[int, Workload]]] = {}
+        for slot, workload in sorted(context.by_slot.items()):
+            out.setdefault(workload.namespace, []).append((slot, workload))
+        return out
+
+    return context.once("slots_by_namespace", make)  # type: ignore[no-any-return]
+
+
+def _matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def _identity(workload: Workload) -> tuple[str, str, str]:
+    return workload.namespace, workload.kind, workload.name
+
+
+def _view(obj: Object, policy: Policy) -> View:
+    spec = obj.value.get("spec")
+    spec = spec if type(spec) is dict else {}
+    items = []
+    for direction in DIRECTIONS:
+        rules = spec.get(direction)
+        for index, value in enumerate(rules if type(rules) is list else ()):
+            value = value if type(value) is dict else {}
+            peers = value.get("from" if direction == "ingress" else "to")
+            ports = value.get("ports")
+            items.append(
+                Item(
+                    direction,
+                    ("spec", direction, index),
+                    [peer for peer in peers if type(peer) is dict] if type(peers) is list else [],
+                    [port for port in ports if type(port) is dict] if type(ports) is list else [],
+                    value,
+                )
+            )
+    types = tuple(section.checkpoint for section in policy.sections if section.checkpoint in DIRECTIONS)
+    return View(obj, policy, spec, tuple(dict.fromkeys(types)), tuple(items))
+
+
+def _peers_of(policy: Policy) -> tuple[Peer, ...]:
+    out = []
+    for section in policy.sections:
+        if section.checkpoint not in DIRECTIONS:
+            continue
+        groups: dict[tuple[object, ...], list[Rule]] = {}
+        for rule in section.rules:
+            if rule.origin.object is not None:
+                groups.setdefault((rule.origin.path, rule.action), []).append(rule)
+        for rules in groups.values():
+            origin = rules[0].origin
+            assert origin.object is not None
+            out.append(Peer(policy, origin.object, section, section.checkpoint, origin.path, tuple(rules)))
+    return tuple(out)
+
+
+def _at(value: Any, path: Path, field: str) -> Any:
+    for step in (*path, field):
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def namespaces_of(expr: Expr) -> tuple[str, ...] | None:
+    """The namespaces that an expression names, where it names them."""
+    first = expr.parts[0] if isinstance(expr, And) else expr
+    if isinstance(first, InNamespace):
+        return (first.namespace,)
+    if isinstance(first, Or) and all(isinstance(part, InNamespace) for part in first.parts):
+        return tuple(part.namespace for part in first.parts if isinstance(part, InNamespace))
+    return None
+
+
+def item_of(path: Path) -> Path:
+    """The path of the rule that a path is in: `spec.ingress[1]` of `spec.ingress[1].from[0]`."""
+    for at, step in enumerate(path):
+        if isinstance(step, int):
+            return path[: at + 1]
+    return path

@@ -1,0 +1,103 @@
+"""Custom resources of a side in; out, the labels of the pods that operators make of them, and namespaces that hold other pods.
+
+Labels are those that each operator documents: prometheus-operator (`pkg/operator/labels.go`), Strimzi, CloudNativePG, Zalando's
+postgres-operator, ECK, RabbitMQ's cluster operator, MongoDB's, MinIO's, Spark's, KubeVirt and Gateway API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bot.lint.near import labels_asked
+from bot.policies.model import Expr, Label
+
+if TYPE_CHECKING:
+    from bot.lint.context import Context
+    from bot.manifests.snapshot import Object
+
+Labels = dict[str, str]
+
+_BY_KIND: Mapping[str, Callable[[str], Labels]] = {
+    "Prometheus": lambda name: {"app.kubernetes.io/name": "prometheus", "prometheus": name},
+    "PrometheusAgent": lambda name: {"app.kubernetes.io/name": "prometheus-agent"},
+    "Alertmanager": lambda name: {"app.kubernetes.io/name": "alertmanager", "alertmanager": name},
+    "ThanosRuler": lambda name: {"app.kubernetes.io/name": "thanos-ruler", "thanos-ruler": name},
+    "Kafka": lambda name: {"strimzi.io/cluster": name},
+    "KafkaConnect": lambda name: {"strimzi.io/cluster": name},
+    "KafkaNodePool": lambda name: {"strimzi.io/pool-name": name},
+    "Cluster": lambda name: {"cnpg.io/cluster": name},
+    "Pooler": lambda name: {"cnpg.io/poolerName": name},
+    "postgresql": lambda name: {"application": "spilo", "cluster-name": name},
+    "Elasticsearch": lambda name: {"elasticsearch.k8s.elastic.co/cluster-name": name},
+    "Kibana": lambda name: {"kibana.k8s.elastic.co/name": name},
+    "RabbitmqCluster": lambda name: {"app.kubernetes.io/name": name, "app.kubernetes.io/component": "rabbitmq"},
+    "Redis": lambda name: {},
+    "RedisCluster": lambda name: {},
+    "RedisReplication": lambda name: {},
+    "RedisSentinel": lambda name: {},
+    "RedisFailover": lambda name: {},
+    "MongoDBCommunity": lambda name: {"app": f"{name}-svc"},
+    "Tenant": lambda name: {"v1.min.io/tenant": name},
+    "SparkApplication": lambda name: {"sparkoperator.k8s.io/app-name": name},
+    "VirtualMachine": lambda name: {},
+    "VirtualMachineInstance": lambda name: {},
+    "Gateway": lambda name: {"gateway.networking.k8s.io/gateway-name": name},
+    "Grafana": lambda name: {"app": name},
+    "Jaeger": lambda name: {"app": "jaeger"},
+    "OpenTelemetryCollector": lambda name: {"app.kubernetes.io/managed-by": "opentelemetry-operator"},
+}
+"""What the pods of a kind are known to carry; an empty map: some labels that the object does not tell."""
+_ANYTHING = (
+    *("HelmRelease", "HelmChart", "Kustomization", "Application", "ApplicationSet", "Workflow", "CronWorkflow"),
+    *("Bundle", "App", "PackageInstall", "Subscription", "ClusterServiceVersion", "Sandbox", "Notebook"),
+)
+_SPEC_LABELS = (("podMetadata", "labels"), ("template", "metadata", "labels"), ("inheritedMetadata", "labels"))
+
+
+def pods_of(context: Context) -> dict[str, list[Labels]]:
+    """Namespace -> the labels of pods there that no workload in Git has, as far as they are known."""
+    return context.once("operators", lambda: _pods_of(context))  # type: ignore[no-any-return]
+
+
+def _pods_of(context: Context) -> dict[str, list[Labels]]:
+    out: dict[str, list[Labels]] = {}
+    for obj in context.snapshot.by_kind(*_BY_KIND):
+        labels = dict(_BY_KIND[obj.kind](obj.name))
+        for path in _SPEC_LABELS:
+            found = _at(obj.value, ("spec", *path))
+            if type(found) is dict:
+                labels.update((str(key), str(value)) for key, value in found.items())
+        out.setdefault(obj.namespace, []).append(labels)
+    for obj in context.snapshot.by_kind(*_ANYTHING):
+        out.setdefault(_target(obj), []).append({})
+    return out
+
+
+def _target(obj: Object) -> str:
+    for path in (("spec", "destination", "namespace"), ("spec", "targetNamespace")):
+        found = _at(obj.value, path)
+        if type(found) is str and found:
+            return found
+    return obj.namespace
+
+
+def may_match(context: Context, namespace: str, expr: Expr) -> bool:
+    """Whether a pod that an operator makes in the namespace may match: it contradicts nothing that is asked for."""
+    asked = labels_asked(expr)
+    if asked is None:
+        return True
+    return any(
+        all(
+            not isinstance(part, Label) or part.key not in labels or labels[part.key] in part.values or part.operator == "exists"
+            for part in asked
+        )
+        and (not labels or not asked or any(isinstance(part, Label) and part.key in labels for part in asked))
+        for labels in pods_of(context).get(namespace, ())
+    )
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
+        value = value.get(step) if type(value) is dict else None
+    return value

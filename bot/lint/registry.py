@@ -1,0 +1,83 @@
+"""An id or nothing in, the rules there are out; a rule's file is read only where a side has what the rule is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bot.lint.context import Context
+    from bot.lint.finding import Draft, Rule
+
+POLICIES = ("NetworkPolicy",)
+ADMIN = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy")
+CILIUM = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")
+CALICO = ("GlobalNetworkPolicy", "NetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy", "Tier")
+ANY = (*POLICIES, *ADMIN, *CILIUM, "GlobalNetworkPolicy")
+EXPOSURES = ("Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Route", "Service")
+EVERY: tuple[str, ...] = ()
+
+
+class Entry(NamedTuple):
+    """A rule's id and name, its file in `bot/lint/rules`, and kinds of which a side must have an object of each group."""
+
+    id: str
+    name: str
+    needs: tuple[tuple[str, ...], ...]
+
+    @property
+    def module(self) -> str:
+        """The file, by the rule's name."""
+        return self.name.replace("-", "_")
+
+
+ENTRIES = (
+    Entry("NP001", "dns-egress-missing", (ANY,)),
+    Entry("NP002", "peer-list-split", (POLICIES,)),
+    Entry("NP003", "ports-list-split", (POLICIES,)),
+    Entry("NP010", "policy-selects-nothing", (ANY,)),
+    Entry("NP011", "peer-selects-nothing", (ANY,)),
+    Entry("NP012", "peer-in-other-namespace", (POLICIES,)),
+    Entry("NP013", "namespace-selector-matches-none", (ANY,)),
+    Entry("NP014", "null-in-policy", (POLICIES,)),
+    Entry("NP015", "selector-absent", (POLICIES,)),
+    Entry("NP016", "unresolved-selector-value", (ANY,)),
+    Entry("NP020", "rule-without-ports", (ANY,)),
+    Entry("NP021", "rule-without-peers", (POLICIES,)),
+    Entry("NP022", "world-without-except", (ANY,)),
+    Entry("NP025", "all-namespaces-peer", (POLICIES,)),
+    Entry("NP030", "deny-one-direction", (POLICIES,)),
+    Entry("NP031", "rules-ignored-by-policytypes", (POLICIES,)),
+    Entry("NP140", "suppression-unused", (EVERY,)),
+)
+BY_ID = {entry.id: entry for entry in ENTRIES}
+BY_NAME = {entry.name: entry for entry in ENTRIES}
+SUPPRESSION = "NP140"
+
+
+def rule(entry: Entry) -> Rule:
+    """What is known of a rule."""
+    found: Rule = import_module(f"bot.lint.rules.{entry.module}").RULE
+    return found
+
+
+def check(entry: Entry) -> Callable[[Context], Iterable[Draft]]:
+    """What finds a rule's mistakes on one side."""
+    found: Callable[[Context], Iterable[Draft]] = import_module(f"bot.lint.rules.{entry.module}").check
+    return found
+
+
+def wanted(contexts: Iterable[Context], off: frozenset[str]) -> Iterator[Entry]:
+    """The rules that have something to look at on any of these sides; those that are switched off left out."""
+    sides = [context.kinds for context in contexts]
+    for entry in ENTRIES:
+        if entry.id in off or entry.name in off or entry.id == SUPPRESSION:
+            continue
+        if any(all(not kinds.isdisjoint(group) for group in entry.needs) for kinds in sides):
+            yield entry
+
+
+def every() -> list[Rule]:
+    """All rules, in the order of their ids."""
+    return [rule(entry) for entry in ENTRIES]

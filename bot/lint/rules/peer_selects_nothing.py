@@ -1,0 +1,78 @@
+"""NP011: a peer that matches no workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bot.lint import words
+from bot.lint.context import namespaces_of
+from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
+from bot.lint.near import Near, labels_asked, near_miss
+from bot.lint.operators import pods_of
+
+if TYPE_CHECKING:
+    from bot.lint.context import Context, Peer
+
+RULE = Rule(
+    id="NP011",
+    name="peer-selects-nothing",
+    severity=ERROR,
+    detects="A peer whose podSelector matches no workload where it looks. An error where one label is nearly that of a "
+    "workload (a typo), a warning otherwise. Namespaces whose workloads are not in the repository, and pods of "
+    "operators, are left alone.",
+    why="The allow rule opens nothing, and who was meant stays locked out; in a deny rule, who was meant stays let in.",
+    bad="""\
+ingress:
+  - from:
+      - podSelector: {matchLabels: {app: fronted}}
+""",
+    fix="Use a label that the pods have.",
+    good="""\
+ingress:
+  - from:
+      - podSelector: {matchLabels: {app: frontend}}
+""",
+    fixable=True,
+)
+
+
+def check(context: Context) -> Iterator[Draft]:
+    """Every peer that asks for labels in namespaces that are known, and finds nothing."""
+    if not context.snapshot.workloads:
+        return
+    for peer in context.peers:
+        other = peer.other
+        if not labels_asked(other) or context.bits(other) or context.in_other_namespaces(peer):
+            continue
+        where = context.namespaces(other)
+        known = [workload for name in where for workload in context.in_namespace(name)]
+        if not known or context.unseen(other, where):
+            continue
+        near = near_miss(other, known)
+        asked = words.selector(other)
+        if near is not None:
+            message = f"`{asked}` matches none of {words.count(len(known), 'workload')} there; did you mean `{near.meant}`?"
+            yield Draft(RULE, ERROR, peer.object, peer.path, message, f"`{near.meant}`", _edit(peer, near), asked)
+        elif (
+            namespaces_of(other) is not None
+            and not context.is_beside_namespaces(peer)
+            and not context.snapshot.unread
+            and all(context.in_namespace(name) for name in where)
+            and not any(name in pods_of(context) for name in where)
+        ):
+            places = words.listed([f"`{name}`" for name in where])
+            message = f"`{asked}` matches none of {words.count(len(known), 'workload')} in {places}"
+            yield Draft(RULE, WARNING, peer.object, peer.path, message, about=asked)
+
+
+def _edit(peer: Peer, near: Near) -> Edit | None:
+    if near.key != near.meant_key:
+        return None
+    for at in ((*peer.path, "podSelector", "matchLabels", near.key), (*peer.path, "pods", "podSelector", "matchLabels", near.key)):
+        value: object = peer.object.value
+        for step in at:
+            value = value[step] if type(value) is list and isinstance(step, int) else value.get(step) if type(value) is dict else None
+        if value == near.value:
+            return Edit("set", at, near.meant_value)
+    return None

@@ -1,0 +1,67 @@
+"""NP003: two rules, one with peers and one with ports, that were meant as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bot.lint.finding import ERROR, WARNING, Draft, Rule
+
+if TYPE_CHECKING:
+    from bot.lint.context import Context, Item
+
+RULE = Rule(
+    id="NP003",
+    name="ports-list-split",
+    severity=ERROR,
+    detects="A rule with peers and no ports beside a rule with ports and no peers.",
+    why="They are OR: the first allows these peers on every port, the second allows everybody on these ports. One "
+    "rule with both was meant.",
+    bad="""\
+ingress:
+  - from:
+      - podSelector: {matchLabels: {app: frontend}}
+  - ports:
+      - port: 8080
+""",
+    fix="Remove the dash before `ports`, so that peers and ports stand in one rule.",
+    good="""\
+ingress:
+  - from:
+      - podSelector: {matchLabels: {app: frontend}}
+    ports:
+      - port: 8080
+""",
+)
+
+
+def check(context: Context) -> Iterator[Draft]:
+    """Every such pair of neighbours; ports of DNS alone are meant for everybody."""
+    for view in context.views:
+        for first, second in zip(view.items, view.items[1:], strict=False):
+            if first.direction != second.direction:
+                continue
+            for peers, ports in ((first, second), (second, first)):
+                if _is_split(peers, ports):
+                    exposed = first.direction == "ingress" and any(
+                        context.exposed().get(slot) for slot in context.subjects(view.policy, "ingress")
+                    )
+                    field = "from" if first.direction == "ingress" else "to"
+                    yield Draft(
+                        RULE,
+                        WARNING if exposed else ERROR,
+                        view.object,
+                        second.path,
+                        f"a rule with `{field}` and one with `ports` side by side: the first allows every port, the second everybody",
+                        f"one rule with both `{field}` and `ports`",
+                    )
+
+
+def _is_split(peers: Item, ports: Item) -> bool:
+    return bool(
+        peers.peers
+        and not peers.ports
+        and ports.ports
+        and not ports.peers
+        and any(port.get("port") not in (53, "dns") for port in ports.ports)
+    )

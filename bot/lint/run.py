@@ -1,0 +1,136 @@
+"""Snapshots, their chains and the lint settings in; findings of one side, or what a comparison adds and mends, out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from bot.lint import registry
+from bot.lint.context import Context, Run
+from bot.lint.finding import SEVERITIES, Draft, Finding, Lint, Path, docs, title
+from bot.lint.suppress import apply
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Snapshot
+    from bot.policies.model import Lowered
+
+MOST = 10_000
+
+
+class Settings(Protocol):
+    """What of the config lint looks at: rules that are off, and severities other than their own, by id or name."""
+
+    @property
+    def disable(self) -> tuple[str, ...]:
+        """Rules that are switched off."""
+
+    @property
+    def severity(self) -> tuple[tuple[str, str], ...]:
+        """Rule to severity, `off` among them."""
+
+
+def lint(snapshot: Snapshot, lowered: Lowered, config: Settings | None = None) -> tuple[Finding, ...]:
+    """Everything that is wrong on one side, worst first. `lowered`: as made of this snapshot twice."""
+    context = Context(Run(snapshot, snapshot, lowered), True)
+    found = drafts([context], config)[0]
+    return tuple(sorted((_finding(draft, context, config) for draft in found), key=order))
+
+
+def compare(base: Snapshot, head: Snapshot, lowered: Lowered, config: Settings | None = None) -> Lint:
+    """What the head adds, mends and leaves. A finding is the same one wherever its lines and its place in a list are."""
+    run = Run(base, head, lowered)
+    before, after = Context(run, False), Context(run, True)
+    old, new = drafts([before, after], config)
+    added, gone, kept = _matched(old, new)
+
+    def shown(found: Sequence[Draft], context: Context) -> tuple[Finding, ...]:
+        return tuple(sorted((_finding(draft, context, config) for draft in found), key=order))
+
+    return Lint(shown(added, after), shown(gone, before), shown(kept, after))
+
+
+def drafts(contexts: Sequence[Context], config: Settings | None = None) -> list[list[Draft]]:
+    """What is found on each side, suppressed ones left out."""
+    off = _off(config)
+    found: list[list[Draft]] = [[] for _ in contexts]
+    for entry in registry.wanted(contexts, off):
+        check = registry.check(entry)
+        for context, own in zip(contexts, found, strict=True):
+            own.extend(check(context))
+    return [apply(context, own[:MOST], off) for context, own in zip(contexts, found, strict=True)]
+
+
+def _off(config: Settings | None) -> frozenset[str]:
+    if config is None:
+        return frozenset()
+    return frozenset((*config.disable, *(name for name, severity in config.severity if severity == "off")))
+
+
+def _finding(draft: Draft, context: Context, config: Settings | None) -> Finding:
+    rule = draft.rule
+    severity = draft.severity
+    for name, chosen in config.severity if config is not None else ():
+        if name in (rule.id, rule.name):
+            severity = chosen
+    file, lines = _place(draft, context)
+    return Finding(rule.id, rule.name, severity, title(draft.object), file, lines, draft.message, draft.fix or rule.fix, docs(rule.id))
+
+
+def _place(draft: Draft, context: Context) -> tuple[str, tuple[int, int]]:
+    if draft.path[:1] == ("#",):
+        file, start = context.snapshot.where[draft.object]
+        line = start + int(draft.path[1]) - 1
+        return file, (line, line)
+    file, lines = context.snapshot.location(draft.object, draft.path)
+    if not draft.path:
+        first = context.snapshot.line(draft.object)[1]
+        return file, (first, lines[1])
+    return file, lines
+
+
+def order(finding: Finding) -> tuple[int, str, int, str, str]:
+    """Worst first, then by place."""
+    return SEVERITIES.index(finding.severity), finding.file, finding.lines[0], finding.rule, finding.message
+
+
+def _matched(old: list[Draft], new: list[Draft]) -> tuple[list[Draft], list[Draft], list[Draft]]:
+    """(added, gone, kept): first by the identical object, then by what is written at the place, then by the place."""
+    kept: list[Draft] = []
+    for same in (_by_object, _by_value, _by_place):
+        known: dict[object, list[Draft]] = {}
+        for draft in old:
+            known.setdefault(same(draft), []).append(draft)
+        rest = []
+        for draft in new:
+            twins = known.get(same(draft))
+            if twins:
+                twins.pop()
+                kept.append(draft)
+            else:
+                rest.append(draft)
+        new, old = rest, [draft for twins in known.values() for draft in twins]
+        if not new or not old:
+            break
+    return new, old, kept
+
+
+def _by_object(draft: Draft) -> object:
+    return draft.rule.id, id(draft.object), draft.path, draft.about
+
+
+def _by_value(draft: Draft) -> object:
+    path = tuple(step for step in draft.path if not isinstance(step, int))
+    return draft.rule.id, draft.object.key, path, draft.about, repr(_at(draft.object.value, draft.path))[:10_000]
+
+
+def _by_place(draft: Draft) -> object:
+    return draft.rule.id, draft.object.key, draft.path, draft.about
+
+
+def _at(value: object, path: Path) -> object:
+    for step in path:
+        try:
+            value = value[step]  # type: ignore[index]
+        except (LookupError, TypeError):
+            return None
+    return value if path else None
