@@ -1,6 +1,6 @@
 # Everything here runs in .venv, made from the hashed locks: a fresh clone needs Python >= 3.10 with venv, git and make.
 
-.PHONY: schemas demo test check coverage bench lock clean
+.PHONY: schemas prism fuzz-comment demo test check coverage bench lock clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -37,6 +37,15 @@ bench: .venv/core
 schemas: .venv/core
 	cd tests && npm ci --ignore-scripts --no-audit --no-fund --silent
 	$(PY) scripts/github_schemas.py --check
+
+# A second opinion on what is asked of GitHub. Needs npm; takes a minute.
+prism: .venv/dev
+	cd tests/prism && npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(PY) scripts/prism.py
+
+# 10,000 random comments; takes ten minutes.
+fuzz-comment: .venv/dev
+	$(PY) scripts/fuzz_comment.py
 
 # Needs uv (https://docs.astral.sh/uv/). All locks hold for Python 3.10 to 3.13.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -q
