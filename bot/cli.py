@@ -96,6 +96,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "render": _add_render,
         "schema": _add_schema,
         "comment": _add_comment,
+        "app": _add_app,
     }
     if arguments[:1] == ["action"]:
         every = {"action": _add_action}  # what action.yml runs; in no help
@@ -223,6 +224,13 @@ def _add_comment(commands: Commands) -> None:
     add("--mode", default="escalate", help="escalate, update, hide-and-new, delete-and-new, new, off")
     add("--when", default="changes", help="changes, always, never")
     add("--key", default="default", help="tells several comments of one pull request apart")
+
+
+def _add_app(commands: Commands) -> None:
+    words = "the GitHub App: take webhooks, run reviews (docs/app.md)"
+    app = commands.add_parser("app", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
+    app.add_argument("part", choices=("serve", "worker", "reconcile"), help="settings: NETREACH_ variables")
+    app.set_defaults(run=_app)
 
 
 def _add_action(commands: Commands) -> None:
@@ -461,6 +469,12 @@ def _comment(options: argparse.Namespace) -> int:
 
     _print(post.post(options, stored.read(options.report), os.environ))
     return 0
+
+
+def _app(options: argparse.Namespace) -> int:
+    from bot.server import run
+
+    return run.main(options.part, os.environ)
 
 
 def _action(_: argparse.Namespace) -> int:

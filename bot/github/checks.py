@@ -106,9 +106,16 @@ def find(repository: Repository, head: str, identity: str, name: str = NAME) -> 
         return max((run for run in runs if run.external_id == identity), key=lambda run: run.id, default=None)
 
 
-def progress(run: CheckRun, words: str) -> None:
-    """Say that it is being worked on, and at what. Raises Refused."""
-    _patch(run, {"status": "in_progress", "output": {"title": words[:250], "summary": words}})
+def runs(repository: Repository, head: str, slug: str) -> list[CheckRun]:
+    """Every check run that the App `slug` has on a commit, whatever it is called; the newest last. Raises Refused."""
+    with told(f"read the checks of {head[:7]}"):
+        found = repository.get_commit(head).get_check_runs(filter="all")
+        return sorted((run for run in found if run.app is not None and run.app.slug == slug), key=lambda run: run.id)
+
+
+def progress(run: CheckRun, words: str, **more: str) -> None:
+    """Say that it is being worked on, and at what; `more`: name or external_id, now that they are known. Raises Refused."""
+    _patch(run, {"status": "in_progress", "output": {"title": words[:250], "summary": words}, **more})
 
 
 def finish(run: CheckRun, what: Outcome) -> None:

@@ -6,7 +6,7 @@ is tried again unless it creates something: it may have been done, and whoever c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -132,8 +132,16 @@ def _message(content: bytes | str) -> str:
         return ""
 
 
-def connect(token: str | Auth.Auth, api: str = PUBLIC_API, patience: Patience = Patience()) -> Github:  # noqa: B008
-    """A client; one for each thread. `api`: `https://HOST/api/v3` for GitHub Enterprise Server."""
+def connect(
+    token: str | Auth.Auth,
+    api: str = PUBLIC_API,
+    patience: Patience = Patience(),  # noqa: B008
+    wait: Callable[[str], None] | None = None,
+) -> Github:
+    """A client; one for each thread. `api`: `https://HOST/api/v3` for GitHub Enterprise Server.
+
+    `wait` is called with the method before each request, and returns when it may be made: clients that share it share their pace.
+    """
     retry = _Retry(
         secondary_rate_wait=patience.secondary_wait,
         max_rate_limit_wait=patience.longest_wait,
@@ -143,7 +151,7 @@ def connect(token: str | Auth.Auth, api: str = PUBLIC_API, patience: Patience = 
         respect_retry_after_header=False,
         raise_on_status=False,
     )
-    return Github(
+    client = Github(
         auth=Auth.Token(token) if isinstance(token, str) else token,
         base_url=api.rstrip("/"),
         user_agent=f"netreach/{__version__}",
@@ -154,6 +162,10 @@ def connect(token: str | Auth.Auth, api: str = PUBLIC_API, patience: Patience = 
         seconds_between_writes=patience.between_writes,
         lazy=True,
     )
+    if wait is not None:
+        # PyGithub keeps its pace for each client; there is no public way to have several keep one.
+        vars(client.requester)["_Requester__deferRequest"] = wait
+    return client
 
 
 @contextmanager

@@ -135,6 +135,12 @@ def author(client: Github, token: str = "") -> str:
 _VIEWER = "query { viewer { login } }"
 
 
+def there(repository: Repository, number: int, own: str, key: str = "default") -> bool:
+    """Whether the pull request has a current comment of this key. Raises Refused."""
+    what = Statement(number, "", "", "", lambda limit: "", key=key)
+    return bool(_read(repository.get_pull(number), what, own)[0])
+
+
 def publish(
     repository: Repository,
     what: Statement,

@@ -19,6 +19,7 @@ class Limits(NamedTuple):
     `cache`: every repository on disk together, `repository`: one of them. `queued`: jobs that wait before deliveries are refused (503).
     `jobs`: reviews that one worker runs at once. `review`, `fetch`: how long each may take. `memory`: of one review's process.
     `pushes`: pull requests that are looked at again when their base moved, `settle`: how long a base must lie still before.
+    `between_writes`: milliseconds from one write to the next in an installation (GitHub asks for a second).
     """
 
     cache: int = 10_000 * MEGABYTE
@@ -30,6 +31,7 @@ class Limits(NamedTuple):
     memory: int = 4_000 * MEGABYTE
     pushes: int = 30
     settle: int = 20
+    between_writes: int = 1000
 
 
 class Settings(NamedTuple):
@@ -128,6 +130,7 @@ def _limits(environ: Mapping[str, str]) -> Limits:
         _number(environ, "NETREACH_MEMORY_MB", usual.memory // MEGABYTE) * MEGABYTE,
         _number(environ, "NETREACH_PUSH_PULLS", usual.pushes, 0),
         _number(environ, "NETREACH_PUSH_SECONDS", usual.settle, 0),
+        _number(environ, "NETREACH_WRITE_MILLISECONDS", usual.between_writes, 0),
     )
 
 

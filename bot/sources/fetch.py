@@ -13,33 +13,49 @@ SECONDS = 600
 
 
 def fetch(
-    repo: str, remote: str, refspecs: Sequence[str], server: str = "", token: str = "", whole: bool = False
+    repo: str,
+    remote: str,
+    refspecs: Sequence[str],
+    server: str = "",
+    token: str = "",
+    whole: bool = False,
+    blobless: bool = False,
+    seconds: int = SECONDS,
+    most: int = 0,
 ) -> None:
     """Fetch the refspecs into the repository. Raises GitError, without the token in its words.
 
     `token` goes to addresses below `server` (`https://github.com`) only, by way of the environment: it is in no argument and
-    in no file. `whole`: a shallow clone gets its whole history.
+    in no file. `whole`: a shallow clone gets its whole history. `blobless`: no file contents but those asked for by their id.
+    `seconds`: how long it may take; `most`: how many bytes a file may have that it writes (0: any).
     """
     arguments = ["git", "-C", repo, "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]
     arguments += ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
     if whole and run(repo, "rev-parse", "--is-shallow-repository") == "true":
         arguments.append("--unshallow")
+    if blobless:
+        arguments.append("--filter=blob:none")
+    if most:
+        # The unit of ulimit is 512 bytes; git ends when it is over the limit, and its temporary files are removed with the copy.
+        arguments = ["sh", "-c", 'ulimit -f "$0" && exec "$@"', str(most // 512 + 1), *arguments]
     try:
         done = subprocess.run(  # noqa: S603
-            [*arguments, "--", remote, *refspecs],
-            stdin=subprocess.DEVNULL,
+            [*arguments, "--stdin", "--", remote],
+            input="".join(f"{refspec}\n" for refspec in refspecs).encode("utf-8", "surrogateescape"),
             capture_output=True,
             env=_environment(server, token),
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
     except OSError as error:
         raise GitError(f"git cannot be run: {error.strerror or error}") from None
     except subprocess.TimeoutExpired:
-        raise GitError(f"git fetch took longer than {SECONDS} seconds") from None
+        raise GitError(f"git fetch took longer than {seconds} seconds") from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
-        raise GitError(f"git could not fetch {', '.join(refspecs)}: {said[-1] if said else 'it said nothing'}")
+        shown = f"{', '.join(refspecs[:3])}{f' and {len(refspecs) - 3} more' if len(refspecs) > 3 else ''}"
+        words = next((line for line in said if line.startswith(("fatal:", "error:"))), said[-1] if said else "")
+        raise GitError(f"git could not fetch {shown}: {words or 'it said nothing'}")
 
 
 def run(repo: str, *arguments: str) -> str:
@@ -57,7 +73,8 @@ def run(repo: str, *arguments: str) -> str:
 
 
 def _environment(server: str, token: str) -> dict[str, str]:
-    out = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    out = {name: value for name, value in os.environ.items() if not name.startswith("NETREACH_")}
+    out |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     if token and server:
         known = int(out.get("GIT_CONFIG_COUNT", "0") or 0)
         secret = base64.b64encode(f"x-access-token:{token}".encode()).decode("ascii")

@@ -93,14 +93,27 @@ class GitHub:
         self.problems: list[str] = []
         self.number = 1000
         self.longest = LONGEST
+        self.repository = REPOSITORY  # of the call that is being answered
 
     # What tests say happened.
 
-    def pull(self, number: int, head: str, base_ref: str = "main", fork: bool = False, branch: str = "topic") -> None:
+    def login(self, token: str) -> str:
+        """Whose the token is that the call being answered came with; nobody's: ''."""
+        return self.tokens.get(token, "")
+
+    def pull(
+        self,
+        number: int,
+        head: str,
+        base_ref: str = "main",
+        fork: bool = False,
+        branch: str = "topic",
+        repository: str = REPOSITORY,
+    ) -> None:
         pull = example("GET /repos/{owner}/{repo}/pulls/{pull_number}", "200")
         pull["number"], pull["state"], pull["requested_teams"] = number, "open", []
-        pull["url"] = f"{self.url}/repos/{REPOSITORY}/pulls/{number}"
-        pull["issue_url"] = f"{self.url}/repos/{REPOSITORY}/issues/{number}"
+        pull["url"] = f"{self.url}/repos/{repository}/pulls/{number}"
+        pull["issue_url"] = f"{self.url}/repos/{repository}/issues/{number}"
         pull["comments_url"] = f"{pull['issue_url']}/comments"
         pull["head"]["sha"], pull["head"]["ref"], pull["base"]["ref"] = head, branch, base_ref
         owner = "stranger" if fork else "acme"
@@ -140,9 +153,12 @@ class GitHub:
                 unknown = query.keys() - described["query"].keys()
                 if unknown:
                     self.problems.append(f"{name}: no parameters {sorted(unknown)}")
+                at = match.groupdict()
+                if "repo" in at:
+                    self.repository = f"{at['owner']}/{at['repo']}"
                 if wrong := complaint(described["body"], body):
                     self.problems.append(f"{name} request {wrong}")
-                status, answer, headers = self._routed(name, match.groupdict(), query, body, login)
+                status, answer, headers = self._routed(name, at, query, body, login)
                 response = described["responses"].get(str(status))
                 if response is None and status < 400:
                     self.problems.append(f"{name}: no status {status}")
@@ -167,14 +183,17 @@ class GitHub:
             simple = example(name, "200")[0]
             rows = []
             for pull in self.pulls.values():
-                if query.get("head", pull["head"]["label"]) == pull["head"]["label"]:
+                same = query.get("head", pull["head"]["label"]) == pull["head"]["label"]
+                same = same and query.get("base", pull["base"]["ref"]) == pull["base"]["ref"]
+                same = same and query.get("state", "open") in (pull["state"], "all")
+                if same and f"/repos/{self.repository}/pulls/" in pull["url"]:
                     rows.append({key: pull.get(key, value) for key, value in simple.items()})
             return 200, rows, {}
         if tail == "/issues/{issue_number}/comments":
             number = int(at["issue_number"])
             if method == "GET":
                 rows = [row for key, row in sorted(self.comments.items()) if self.issue_of[key] == number]
-                return self._page(rows, f"/repos/{REPOSITORY}/issues/{number}/comments", query)
+                return self._page(rows, f"/repos/{self.repository}/issues/{number}/comments", query)
             if len(body["body"]) > self.longest:
                 return self._too_long()
             return 201, self._comment(number, login, body["body"]), {}
@@ -225,8 +244,8 @@ class GitHub:
         self.number += 1
         comment = example("POST /repos/{owner}/{repo}/issues/{issue_number}/comments", "201")
         comment |= {"id": self.number, "node_id": f"IC_{self.number}", "body": body}
-        comment["url"] = f"{self.url}/repos/{REPOSITORY}/issues/comments/{self.number}"
-        comment["html_url"] = f"https://github.com/{REPOSITORY}/pull/{number}#issuecomment-{self.number}"
+        comment["url"] = f"{self.url}/repos/{self.repository}/issues/comments/{self.number}"
+        comment["html_url"] = f"https://github.com/{self.repository}/pull/{number}#issuecomment-{self.number}"
         comment["user"] |= {"login": login, "type": "Bot" if login.endswith("[bot]") else "User"}
         self.comments[self.number] = comment
         self.issue_of[self.number] = number
@@ -236,7 +255,7 @@ class GitHub:
         self.number += 1
         run = example("POST /repos/{owner}/{repo}/check-runs", "201")
         run |= {"id": self.number, "external_id": "", "conclusion": None, "completed_at": None, "status": "queued"}
-        run["url"] = f"{self.url}/repos/{REPOSITORY}/check-runs/{self.number}"
+        run["url"] = f"{self.url}/repos/{self.repository}/check-runs/{self.number}"
         run["output"] |= {"title": None, "summary": None, "text": None, "annotations_count": 0}
         self.runs[self.number] = run
         self.annotations[self.number] = []
@@ -270,7 +289,7 @@ class GitHub:
         return None
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     github: GitHub
 
@@ -284,7 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
         memory = self.github
         with memory.lock:
             fault = memory.fault(f"{self.command} {path}")
-            login = memory.tokens.get(token, "")
+            login = memory.login(token)
             if not login:
                 status, answer, headers = 401, {"message": "Bad credentials"}, dict[str, str]()
             elif fault is None or fault.after or (fault.delay and fault.status == 200):
@@ -324,13 +343,20 @@ class _Server(ThreadingHTTPServer):
 def running() -> Iterator[GitHub]:
     """A GitHub Enterprise Server by its addresses (`/api/v3`, `/api/graphql`), served from a thread. Fails at the end on any problem."""
     memory = GitHub()
-    handler = type("Handler", (_Handler,), {"github": memory})
+    with serving(memory, Handler):
+        yield memory
+
+
+@contextmanager
+def serving(memory: GitHub, base: type[Handler]) -> Iterator[None]:
+    """As `running`, with a memory and a handler of one's own."""
+    handler = type("Served", (base,), {"github": memory})
     with _Server(("127.0.0.1", 0), handler) as server:
         memory.url = f"http://127.0.0.1:{server.server_port}/api/v3"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
-            yield memory
+            yield
         finally:
             server.shutdown()
             thread.join()
