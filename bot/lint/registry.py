@@ -14,8 +14,10 @@ POLICIES = ("NetworkPolicy",)
 ADMIN = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy")
 CILIUM = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")
 CALICO = ("GlobalNetworkPolicy", "NetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy", "Tier")
+KYVERNO = ("ClusterPolicy", "Policy", "GeneratingPolicy", "NamespacedGeneratingPolicy")
 ANY = (*POLICIES, *ADMIN, *CILIUM, "GlobalNetworkPolicy")
 EXPOSURES = ("Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Route", "Service")
+CALICO_STORE = (*ANY, "Tier", "NetworkSet", "GlobalNetworkSet", "HostEndpoint")
 EVERY: tuple[str, ...] = ()
 
 
@@ -49,6 +51,28 @@ ENTRIES = (
     Entry("NP025", "all-namespaces-peer", (POLICIES,)),
     Entry("NP030", "deny-one-direction", (POLICIES,)),
     Entry("NP031", "rules-ignored-by-policytypes", (POLICIES,)),
+    Entry("NP071", "workload-not-isolated", (ANY,)),
+    Entry("NP080", "deprecated-api", (CALICO_STORE,)),
+    Entry("NP081", "invalid-enum", (ANY,)),
+    Entry("NP082", "cidr-invalid", (ANY,)),
+    Entry("NP090", "hostnetwork-target", (ANY,)),
+    Entry("NP091", "hostnetwork-peer", (ANY,)),
+    Entry("NP100", "anp-priority-overlap", (ADMIN,)),
+    Entry("NP101", "cni-ignores-policy", (ANY,)),
+    Entry("NP102", "kind-unsupported", (ANY,)),
+    Entry("NP103", "feature-unsupported", (ANY,)),
+    Entry("NP104", "overridden-by-admin", ((*ADMIN, "GlobalNetworkPolicy"),)),
+    Entry("NP110", "fqdn-without-dns-rule", (CILIUM,)),
+    Entry("NP111", "fqdn-pattern-wide", (CILIUM,)),
+    Entry("NP112", "l7-empty-rule", (CILIUM,)),
+    Entry("NP113", "l7-regex", (CILIUM,)),
+    Entry("NP114", "cilium-default-deny-off", (CILIUM,)),
+    Entry("NP115", "cilium-entity-wide", (CILIUM,)),
+    Entry("NP120", "calico-no-order", (CALICO,)),
+    Entry("NP121", "calico-same-order-conflict", (CALICO,)),
+    Entry("NP122", "calico-global-scope", (("GlobalNetworkPolicy",),)),
+    Entry("NP123", "calico-tier-implicit-deny", (CALICO,)),
+    Entry("NP130", "kyverno-generate-not-applied", (KYVERNO,)),
     Entry("NP140", "suppression-unused", (EVERY,)),
 )
 BY_ID = {entry.id: entry for entry in ENTRIES}
