@@ -38,7 +38,7 @@ spec:
 """,
 )
 SELECT_ALL = "netreach/select-all"
-_MEANS = {
+MEANS = {
     "podSelector": "all pods",
     "namespaceSelector": "nothing: the field counts as absent",
     "matchLabels": "no label is asked for",
@@ -58,23 +58,24 @@ def check(context: Context) -> Iterator[Draft]:
     for view in context.views:
         found = memo.get(("nulls", id(view.object)))
         if found is None:
-            found = memo[("nulls", id(view.object))] = tuple(_nulls(view.spec, ("spec",)))
+            found = memo[("nulls", id(view.object))] = tuple(nulls(view.spec, ("spec",)))
         if found and not annotation(view.object, SELECT_ALL).strip():
             for path in found:
                 field = str(path[-1])
                 severity = INFO if field in ("ingress", "egress") else ERROR
-                yield Draft(RULE, severity, view.object, path, f"`{field}` has no value, which means {_MEANS[field]}")
+                yield Draft(RULE, severity, view.object, path, f"`{field}` has no value, which means {MEANS[field]}")
 
 
-def _nulls(value: Any, path: Path) -> Iterator[Path]:
+def nulls(value: Any, path: Path) -> Iterator[Path]:
+    """Where below `path` a field that means something when it is absent has no value."""
     if type(value) is dict:
         for key, inner in value.items():
             if inner is None:
-                if key in _MEANS and path[-1] != "matchLabels":
+                if key in MEANS and path[-1] != "matchLabels":
                     yield (*path, key)
             elif type(inner) is not str:
-                yield from _nulls(inner, (*path, key))
+                yield from nulls(inner, (*path, key))
     elif type(value) is list:
         for index, inner in enumerate(value):
             if type(inner) is dict:
-                yield from _nulls(inner, (*path, index))
+                yield from nulls(inner, (*path, index))
