@@ -13,7 +13,7 @@ SKIPPED = frozenset(
         "StorageClass", "VolumeSnapshot", "VolumeSnapshotClass", "CSIDriver", "PodDisruptionBudget",
         "HorizontalPodAutoscaler", "VerticalPodAutoscaler", "ScaledObject", "PriorityClass", "RuntimeClass",
         "ResourceQuota", "LimitRange", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService",
-        "Lease", "Event", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Prometheus", "Alertmanager", "Issuer",
+        "Lease", "Event", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Issuer",
         "ClusterIssuer", "Certificate", "CertificateRequest", "PodSecurityPolicy", "GrafanaDashboard", "ImageStream",
         "BuildConfig", "SecurityContextConstraints", "ConfigMap",
     }
