@@ -203,7 +203,8 @@ CASES: dict[str, Callable[[], list[Policy]]] = {
 
 
 def lowered_by_hand(policies: list[Policy]) -> Lowered:
-    vocabulary = Vocabulary("cilium", ALL, None, False, {}, {}, extra=EXTRA, ask=ask)
+    hosts = (OWN.attributes, OTHER.attributes)
+    vocabulary = Vocabulary("cilium", ALL, None, False, {}, {}, extra=EXTRA, ask=ask, hosts=lambda _: hosts)
     chain = Chain(CHECKPOINTS, (*policies, ALLOW_LOCALHOST))
     return Lowered(chain, chain, vocabulary, (), ())
 

@@ -118,8 +118,14 @@ def test_diff_with_admin_policies(case: dict[str, Any], tmp_path: Path, capsys: 
 def test_host_network_pods_are_all_that_differs(
     case: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With hostNetwork as it stands: edges of other workloads agree, and no policy for pods closes those of such a pod."""
+    """With hostNetwork as it stands: edges of other workloads agree, and no policy for pods closes those of such a pod.
+
+    Such a pod possibly is on the node of another, which its own node always reaches.
+    """
     document = _run(capsys, "list", str(_write(tmp_path, case["files"], True)))
+    unsure = [path for path in document["paths"] if path.get("certainty") == "possible"]
+    assert all("host network" in document["endpoints"][path["from"]].get("note", "") for path in unsure)
+    document["paths"] = [path for path in document["paths"] if path not in unsure]
     hosts = {
         f"{facts['namespace']}/{facts['name']}[{facts['kind']}]"
         for facts in document["endpoints"].values()

@@ -92,7 +92,9 @@ def _object(version: str, kind: str, name: str, namespace: str = "", labels: Any
 
 @st.composite
 def workloads(draw: st.DrawFn, namespace: str, name: str, kinds: Sequence[str] = ("Deployment", "Pod")) -> Manifest:
-    """A Deployment or Pod of this identity. A Pod knows its addresses (one family or both); one in eight is on the host network."""
+    """A Deployment or Pod of this identity. A Pod knows its addresses (one family or both); one in eight is on the host network.
+
+    Some know their node."""
     spec: Manifest = {"containers": [{"name": "c", "image": "i"}]}
     ports = []
     for label, protocol, number in draw(LISTENERS):
@@ -108,13 +110,14 @@ def workloads(draw: st.DrawFn, namespace: str, name: str, kinds: Sequence[str] =
         at = (NAMESPACES.index(namespace) * len(WORKLOADS) + WORKLOADS.index(name)) if host else 0
         ips = [f"172.18.0.{at + 1}"] if host else draw(st.lists(st.sampled_from(POD_IPS), min_size=1, max_size=1))
         status = {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
+        node = draw(st.sampled_from(("", "", "node-0", "node-1")))
         return _object(
             "v1",
             "Pod",
             name,
             namespace,
             labels,
-            spec={**spec, **({"hostNetwork": True} if host else {})},
+            spec={**spec, **({"hostNetwork": True} if host else {}), **({"nodeName": node} if node else {})},
             status=status,
         )
     template = {"metadata": {"labels": labels}, "spec": spec}

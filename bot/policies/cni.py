@@ -125,15 +125,18 @@ class Choice(NamedTuple):
         """Whether anything is enforced at all."""
         return any(cell.enforced for cell in self.profile.apis.values())
 
-    def notes(self, families: Iterable[str]) -> tuple[str, ...]:
-        """What a reader must know of the CNI before anything else, given the families of policies that there are."""
+    def notes(self, families: Iterable[str], conditions: bool = True) -> tuple[str, ...]:
+        """What a reader must know of the CNI before anything else, given the families of policies that there are.
+
+        `conditions`: say what their enforcement hangs on, where what reads the policies does not.
+        """
         if not self.enforced:
             return (f"Everything is open: {self.profile.title} ({self.how}) enforces no network policies.",)
         out = []
         for family in families:
             cell = self.profile.apis.get(family)
             condition = cell.condition(self.version) if cell is not None and cell.at(self.version) else ""
-            if condition and family not in VENDORS:
+            if conditions and condition and family not in VENDORS:
                 out.append(f"{self.profile.title} ({self.how}) enforces {family} {condition}; it is taken to do so here.")
         return tuple(out)
 

@@ -13,6 +13,7 @@ from bot.policies.kubernetes import TIER, NetworkPolicies
 from bot.policies.model import Chain, Checkpoint, Lowered, Policy, Problem, Tier, Vocabulary
 from bot.policies.named_ports import PortNames
 from bot.policies.nodes import Nodes, read_nodes
+from bot.policies.own_node import OwnNodes
 from bot.policies.pod_cidrs import pod_addresses
 from bot.policies.selectors import Flaw
 from bot.policies.terms import UNIVERSE, Terms
@@ -81,12 +82,16 @@ def _lower_sides(
         free_ports=names.free,
         assumptions=tuple(terms.assumptions.values()),
     )
+    if lowering.own_nodes is not None:
+        vocabulary = vocabulary._replace(
+            assumptions=(*vocabulary.assumptions, *lowering.own_nodes.assumptions()), ask=lowering.own_nodes.ask
+        )
     if lowering.cilium is not None:
         vocabulary = lowering.cilium.vocabulary(vocabulary, apiserver == "external")
     if lowering.calico is not None:
         vocabulary = lowering.calico.vocabulary(vocabulary)
     (base_chain, base_problems), (head_chain, head_problems) = sides
-    notes = chosen.notes(profiles.families(base, head))
+    notes = chosen.notes(profiles.families(base, head), lowering.cilium is None)
     if lowering.cilium is not None:
         notes += lowering.cilium.notes()
     staged = lowering.calico.staged() if lowering.calico is not None else None
@@ -106,6 +111,11 @@ def _lower_both(
         from bot.policies.calico.dialect import Calico
 
         lowering.calico = Calico(terms, base, head)
+    if lowering.cilium is None and lowering.calico is None and chosen.enforces("NetworkPolicy"):
+        own_nodes = OwnNodes(base, head)
+        if own_nodes.used:
+            lowering.own_nodes = own_nodes
+            lowering.built_in = own_nodes.policies()
     sides = [lowering.side(base, read_nodes(base)), lowering.side(head, read_nodes(head))]
     if lowering.calico is not None:
         sides = lowering.calico.joined(sides)
@@ -119,6 +129,8 @@ class _Lowering:
         self._chosen = chosen
         self.cilium: Cilium | None = None
         self.calico: Calico | None = None
+        self.own_nodes: OwnNodes | None = None
+        self.built_in: tuple[Policy, ...] = ()
         self._networks = NetworkPolicies(terms)
         self._admin = AdminPolicies(terms)
         self._outcomes: dict[int, _Outcome] = {}
@@ -153,7 +165,7 @@ class _Lowering:
                 problems.extend(found)
         if self.cilium is not None:
             return Chain(self.cilium.checkpoints, (*policies, *self.cilium.built_in)), tuple(problems)
-        return Chain(CHECKPOINTS, tuple(policies)), tuple(problems)
+        return Chain(CHECKPOINTS, (*policies, *self.built_in)), tuple(problems)
 
     def _handler(self, kind: str, api_version: str) -> _Lower | str | None:
         """What lowers objects of a kind, or why they have no effect or cannot be analysed; None for what is no policy."""

@@ -55,7 +55,7 @@ class Questions:
         ask = self._lowered.vocabulary.ask
         if ask is None:
             return None
-        own = self._workloads.get(text)
+        own = self._workloads.get(text) if self._lowered.vocabulary.hosts is not None else None
         if own is not None:
             hosts = {workload.node for workload in own if workload.host_network}
             if len(hosts) != 1 or "" in hosts or not all(workload.host_network for workload in own):
@@ -119,12 +119,17 @@ class Ends:
                 for address in workload.addresses:
                     self._known.setdefault(address_line.parse_address(address), row)
 
+    def exact(self, text: str) -> End | None:
+        """The row that a report calls so."""
+        row = self._by_id.get(text)
+        return End((row,), (row,)) if row is not None else None
+
     def find(self, text: str, other: str = "") -> End | None:
         """The rows of an end (given the other one), or None where it names nothing that is there."""
         meant = self._questions.means(text, other) if self._questions is not None else None
         if meant is not None:
-            rows = tuple(self._by_id[extra.id] for extra in meant)
-            return End(rows, rows)
+            rows = tuple(self._by_id[extra.id] for extra in meant if extra.id in self._by_id)
+            return End(rows, rows) if rows else None
         scheme, colon, rest = text.partition(":")
         if text == "internet":
             return self._internet()

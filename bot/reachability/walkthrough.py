@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.errors import UsageError
 from bot.policies.model import Lowered
 from bot.policies.traffic import PROTOCOLS, TCP
-from bot.reachability.ask import Ends, cuts, pair_masks
+from bot.reachability.ask import Ends, Questions, cuts, pair_masks
 from bot.reachability.change import Decision, PolicyText
 from bot.reachability.decide import Judge, point_words
 from bot.reachability.diagnose import Hint, diagnose
@@ -49,19 +49,21 @@ def walk(
     """
     both = len(names_of_sides) == 2
     pods = representatives(*snapshots, lowered, everything=not both).pods
+    questions = Questions(snapshots[1], lowered)
     try:
         sets = [pair for text in (source, destination) for pair in cuts(text)]
+        questions.ask(source, destination)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    world = World(*snapshots, lowered, pods, cuts=sets)
+    world = World(*snapshots, questions.lowered(), pods, cuts=sets)
     world.prepare()
     names = Names(world.universe, *snapshots)
     rows = []
-    for text in (source, destination):
+    for text, other in ((source, destination), (destination, source)):
         found = None
         for head in (True, False) if both else (True,):
-            ends = Ends(world, names, head)
-            found = found or ends.find(text)
+            ends = Ends(world, names, head, questions)
+            found = found or ends.exact(text) or ends.find(text, other)
         if found is None:
             near = ends.suggestions(text)
             raise UsageError(f"{text} is not there" + (f"; did you mean {' or '.join(near)}?" if near else ""))

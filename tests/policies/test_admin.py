@@ -157,7 +157,8 @@ def test_4_9_nodes_of_each_side():
     base = snapshot(text + NODE.format(name="n1", pool="a", address="192.0.2.1"), reader)
     head = snapshot(text + NODE.format(name="n1", pool="a", address="192.0.2.9"), reader)
     found = lower(base, head)
-    (first, shared), (second, same) = found.base.policies, found.head.policies
+    (first, shared, own), (second, same, too) = found.base.policies, found.head.policies
+    assert own is too
     assert shared is same
     assert first.object is second.object
     assert first.sections[0].rules[0].destination == cidr("192.0.2.1/32", pods=False)

@@ -110,9 +110,7 @@ def _network_policies(question: Question, direction: str, subject: Pod, peer: En
     ]
     if not isolating:
         return {"leave"}
-    allowed = NO
-    if direction == "ingress" and _own_node(question.cluster, peer, subject):
-        return {"allow"}
+    allowed = _own_node(question.cluster, peer, subject) if direction == "ingress" else NO
     for policy in isolating:
         for rule in policy["spec"].get(direction) or []:
             peers = rule.get("from" if direction == "ingress" else "to") or []
@@ -132,13 +130,15 @@ def policy_types(spec: Mapping[str, Any]) -> set[str]:
     return {"ingress", "egress"} if spec.get("egress") else {"ingress"}
 
 
-def _own_node(cluster: Cluster, peer: End, subject: Pod) -> bool:
-    """A pod's own node always reaches it, whatever its NetworkPolicies say."""
-    if not subject.node:
-        return False
+def _own_node(cluster: Cluster, peer: End, subject: Pod) -> Verdict:
+    """A pod's own node always reaches it, whatever its NetworkPolicies say. A DaemonSet has a pod on every node."""
     if isinstance(peer, Pod):
-        return peer.host_network and peer.node == subject.node
-    return subject.node in cluster.nodes and peer in cluster.nodes[subject.node][1]
+        if not peer.host_network:
+            return NO
+        if not peer.node:
+            return YES if peer.kind == "DaemonSet" else PERHAPS
+        return PERHAPS if not subject.node else YES if peer.node == subject.node else NO
+    return YES if subject.node in cluster.nodes and peer in cluster.nodes[subject.node][1] else NO
 
 
 def _peer(question: Question, home: str, peer: Mapping[str, Any], end: End) -> Verdict:
