@@ -18,6 +18,7 @@ from bot.reachability.hypothetical import Representatives, representatives
 from bot.reachability.limits import Span
 from bot.reachability.movers import movers
 from bot.reachability.narrate import Narrator, kind_of, limits_of
+from bot.reachability.through import Through
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def compare(
     changed, regions = strips(world, full)
     names = Names(world.universe, base, head)
     causes = Causes(world, regions, movers(world))
-    explained = causes.explain(changed)
+    through = Through(world)
+    explained = [piece._replace(causes=through.behind(piece.causes)) for piece in causes.explain(changed)]
     narrator = Narrator(world, names)
     changes = _rows(world, explained, narrator)
     touched = 0

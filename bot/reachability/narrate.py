@@ -40,6 +40,8 @@ class Narrator:
         self._walked: dict[Witness, tuple[Row, Row, Probe]] = {}
         self._sets: dict[int, tuple[str, ...]] = {}
         self._spaces: dict[int, str | None] = {}
+        # Nodes, the kube-apiserver and the like are of the cluster: no path to them is one to the internet.
+        self._entities = sum(1 << bit for bit, row in world.universe.rows.items() if row.kind == "entity")
         self._first: dict[int, int] = {}
         self._told: dict[Key, PolicyText] = {}
         self._objects: dict[bool, dict[Key, Object]] = {}
@@ -121,7 +123,7 @@ class Narrator:
         if kind in ("closed", "narrowed"):
             return "closed"
         universe = self.world.universe
-        if (sources | destinations) & ~universe.inside:
+        if (sources | destinations) & ~universe.inside & ~self._entities:
             return "internet"
         if kind == "widened":
             return "ports"
@@ -211,7 +213,7 @@ class Narrator:
         snapshot = self.world.snapshots[head is not None]
         path: tuple[str | int, ...] = ()
         if base is not None and head is not None:
-            path = _label_path(base.value, head.value)
+            path = _differing_path(base.value, head.value)
         file, lines = snapshot.location(found, path)
         return Cause(title, key[0], change, "head" if head is not None else "base", file, lines, path_words(path))
 
@@ -416,8 +418,8 @@ def _objects(snapshot: Snapshot) -> dict[Key, Object]:
     return found
 
 
-def _label_path(base: object, head: object) -> tuple[str | int, ...]:
-    """Where two versions of an object differ in what policies look at: its labels or its pod template's."""
+def _differing_path(base: object, head: object) -> tuple[str | int, ...]:
+    """Where two versions of an object differ: in what policies look at of a workload, else the one field that differs."""
     for path in (("spec", "template", "metadata", "labels"), ("metadata", "labels")):
         before, after = base, head
         for part in path:
@@ -425,4 +427,10 @@ def _label_path(base: object, head: object) -> tuple[str | int, ...]:
             after = after.get(part) if isinstance(after, dict) else None
         if before != after and after is not None:
             return path
-    return ()
+    found: tuple[str | int, ...] = ()
+    while isinstance(base, dict) and isinstance(head, dict):
+        fields = [field for field in {**base, **head} if base.get(field) != head.get(field)]
+        if len(fields) != 1 or fields[0] not in head:
+            break
+        found, base, head = (*found, fields[0]), base.get(fields[0]), head[fields[0]]
+    return found

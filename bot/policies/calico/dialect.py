@@ -75,6 +75,9 @@ class Calico:
     def joined(self, sides: Sequence[tuple[Chain, tuple[Problem, ...]]]) -> list[tuple[Chain, tuple[Problem, ...]]]:
         """Both sides' chains, given what was read of each; and what is wrong with what policies are resolved through."""
         drafts = [[self._read[id(token)][1] for token in chain.policies] for chain, _ in sides]
+        # What was resolved through each side and came out alike is one policy, which stands in one place.
+        known = {id(draft.object): draft for draft in drafts[0]}
+        drafts[1] = [_first(known.get(id(draft.object)), draft) for draft in drafts[1]]
         self._head = drafts[1]
         checkpoints, policies = self._chains().build(list(zip(drafts, self._around, strict=True)))
         return [
@@ -110,6 +113,10 @@ class Calico:
             extra=extra_endpoints(base, head),
             assumptions=(*plain.assumptions, assumption),
         )
+
+
+def _first(known: Draft | None, draft: Draft) -> Draft:
+    return draft if known is None or (known is not draft and known != draft) else known
 
 
 _Attributes = Callable[[Mapping[str, str], Mapping[str, str], str, str], Mapping[str, Mapping[str, str]]]

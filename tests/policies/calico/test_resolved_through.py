@@ -64,22 +64,49 @@ IN_TIERS = [
     policy("keep-out", "tier: b, ingress: [{action: Deny}]"),
 ]
 CHANGES = {
-    "a tier behind another": (IN_TIERS, [tier("a", 1), tier("b", 2)], [tier("a", 3), tier("b", 2)], "closed"),
-    "the end of a tier": ([policy("none", "tier: a")], [tier("a", 1)], [tier("a", 1, "Pass")], "opened"),
+    # policies and what they are resolved through, before and after; what it does; the object and the path that did it
+    "a tier behind another": (
+        IN_TIERS,
+        [tier("a", 1), tier("b", 2)],
+        [tier("a", 3), tier("b", 2)],
+        "closed",
+        ("Tier a", "spec.order"),
+    ),
+    "the end of a tier": (
+        [policy("none", "tier: a")],
+        [tier("a", 1)],
+        [tier("a", 1, "Pass")],
+        "opened",
+        ("Tier a", "spec.defaultAction"),
+    ),
     "a network set": (
         [policy("p", FROM_OFFICE)],
         [network_set("203.0.113.0/25")],
         [network_set("203.0.113.0/24")],
         "opened",
+        ("GlobalNetworkSet office", "spec.nets"),
     ),
-    "a label of an account": ([policy("p", TRUSTED)], [account("no")], [account("yes")], "opened"),
+    "a label of an account": (
+        [policy("p", TRUSTED)],
+        [account("no")],
+        [account("yes")],
+        "opened",
+        ("ServiceAccount shop/web", "metadata.labels"),
+    ),
     "an endpoint of a Service": (
         [policy("p", FROM_API)],
         [slice_of("203.0.113.1")],
         [slice_of("203.0.113.2")],
         "opened",
+        ("EndpointSlice shop/api-1", "endpoints"),
     ),
-    "the selector of a Service": ([policy("p", FROM_API)], [service("none")], [service("web")], "opened"),
+    "the selector of a Service": (
+        [policy("p", FROM_API)],
+        [service("none")],
+        [service("web")],
+        "opened",
+        ("Service shop/api", "spec.selector.app"),
+    ),
 }
 
 
@@ -92,14 +119,30 @@ def compared(base: list[str], head: list[str], full: bool = False) -> Difference
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_it_shows_the_paths_it_changes(name: str) -> None:
-    policies, before, after, verdict = CHANGES[name]
+    policies, before, after, verdict, because = CHANGES[name]
     found = compared([*policies, *before], [*policies, *after])
     assert verdict in {change.change for change in found.changes}
-    assert all(change.causes for change in found.changes)
+    assert {(cause.object, cause.path) for change in found.changes for cause in change.causes} == {because}
     assert found.pairs == compared([*policies, *before], [*policies, *after], full=True).pairs
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_nothing_changes_without_a_change(name: str) -> None:
-    policies, before, _, _ = CHANGES[name]
+    policies, before, _, _, _ = CHANGES[name]
     assert compared([*policies, *before], [*policies, *before]).changes == ()
+
+
+def test_of_two_changed_sets_the_row_names_the_one_that_it_is_made_of() -> None:
+    other = network_set("198.51.100.0/24").replace("office", "plant")
+    wider = other.replace("198.51.100.0/24", "198.51.100.0/23")
+    before, after = network_set("203.0.113.0/25"), network_set("203.0.113.0/24")
+    found = compared([policy("p", FROM_OFFICE), before, other], [policy("p", FROM_OFFICE), after, wider])
+    assert {cause.object for change in found.changes for cause in change.causes} == {"GlobalNetworkSet office"}
+
+
+def test_a_policy_that_changed_itself_is_the_cause() -> None:
+    before, after = policy("p", FROM_OFFICE), policy("p", "ingress: [{action: Allow}]")
+    found = compared([before, network_set("203.0.113.0/25")], [after, network_set("203.0.113.0/24")])
+    assert {cause.kind.partition(".")[0] for change in found.changes for cause in change.causes} == {
+        "GlobalNetworkPolicy"
+    }

@@ -10,6 +10,7 @@ from bot.manifests.yaml import Reader
 from bot.policies.compile import lower
 from bot.reachability.analysis import compare
 from tests.corpora import scenarios
+from tests.policies.cilium.worlds import PODS, cnp
 from tests.policies.worlds import snapshot
 
 SCENARIOS = list(scenarios("cilium"))[::6]
@@ -26,3 +27,22 @@ def test_incremental_equals_full(scenario: dict[str, Any]) -> None:
             lowered = lower(base, head, "cilium")
             found = compare(base, head, lowered, pairs=True)
             assert found.pairs == compare(base, head, lowered, pairs=True, full=True).pairs
+
+
+@pytest.mark.parametrize(
+    ("peer", "severity"),
+    [
+        ("toEntities: [host, remote-node, kube-apiserver]", "namespace"),
+        ("toEntities: [cluster]", "namespace"),
+        ("toEntities: [world]", "internet"),
+        ("toCIDR: [203.0.113.0/24]", "internet"),
+        ("toFQDNs: [{matchName: a.example}]", "internet"),
+    ],
+)
+def test_only_the_world_is_the_internet(peer: str, severity: str) -> None:
+    reader = Reader()
+    base, head = (
+        snapshot(PODS + cnp(f"{{endpointSelector: {{}}, egress: [{{}}, {{{other}}}]}}"), reader) for other in ("", peer)
+    )
+    found = compare(base, head, lower(base, head, "cilium"))
+    assert {row.severity for row in found.changes if row.change == "opened" and "shop/web" in row.sources} == {severity}

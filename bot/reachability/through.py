@@ -1,0 +1,115 @@
+"""A World and a policy that says something else though its own object is the same in; the objects that make it so out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.manifests.snapshot import Snapshot, assemble
+from bot.reachability.causes import Changed
+from bot.reachability.world import World, meaning
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Object
+    from bot.policies.model import Policy
+
+KINDS = (
+    "Tier",
+    "GlobalNetworkSet",
+    "NetworkSet",
+    "HostEndpoint",
+    "Profile",
+    "CiliumCIDRGroup",
+    "Service",
+    "EndpointSlice",
+    "Endpoints",
+    "Node",
+    "Namespace",
+)
+"""What policies and exposures are resolved through."""
+MOST = 16
+
+
+class Through:
+    """Looks behind the changed policies of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sides = [{policy.key: policy for policy in side} for side in (world.only_base, world.only_head)]
+        self._found: dict[Changed, tuple[Changed, ...]] = {}
+        self._differing: list[tuple[Object | None, Object | None]] | None = None
+
+    def behind(self, keys: tuple[Changed, ...]) -> tuple[Changed, ...]:
+        """The same causes, with what policies are resolved through in place of those whose own object is the same."""
+        if not keys:
+            return keys
+        return tuple(sorted({found for key in keys for found in self._behind(key)}))
+
+    def _behind(self, key: Changed) -> tuple[Changed, ...]:
+        known = self._found.get(key)
+        if known is None:
+            before, after = (side.get(key) for side in self._sides)
+            same = before is not None and after is not None and _same(before.object, after.object)
+            known = self._found[key] = (self._resolved(before) if before is not None and same else ()) or (key,)
+        return known
+
+    def _resolved(self, policy: Policy) -> tuple[Changed, ...]:
+        """The changed objects that each alone make the policy another one; if none does, all of them."""
+        if self._differing is None:
+            self._differing = _differing(*self._world.snapshots)
+        found = self._differing
+        if 1 < len(found) <= MOST:
+            found = [one for one in found if self._matters(policy, one)] or found
+        return tuple(sorted(_key(after or before) for before, after in found if after or before))
+
+    def _matters(self, policy: Policy, change: tuple[Object | None, Object | None]) -> bool:
+        base, _ = self._world.snapshots
+        around = {obj.key: obj for obj in base.by_kind(*KINDS)}
+        assert policy.object is not None
+        around[policy.object.key] = policy.object
+        other = dict(around)
+        before, after = change
+        if after is not None:
+            other[after.key] = after
+        elif before is not None:
+            other.pop(before.key, None)
+        sides = [_of(base, objects) for objects in (around, other)]
+        if policy in self._world.exposed.base:
+            return _leads(policy, sides[0]) != _leads(policy, sides[1])
+        from bot.policies.compile import lower
+
+        lowered = lower(sides[0], sides[1], self._world.lowered.vocabulary.cni)
+        said = [
+            [meaning(found) for found in chain.policies if found.key == policy.key]
+            for chain in (lowered.base, lowered.head)
+        ]
+        return said[0] != said[1]
+
+
+def _of(base: Snapshot, objects: dict[Changed, Object]) -> Snapshot:
+    return assemble(objects, base.workloads, base.where, [], [], base.made)
+
+
+def _leads(policy: Policy, side: Snapshot) -> object:
+    """Where the exposure that a built-in policy is of leads to."""
+    from bot.manifests.exposures import exposures
+
+    return [found.backends for found in exposures(side) if (found.kind, found.namespace, found.name) == policy.key]
+
+
+def _same(before: Object | None, after: Object | None) -> bool:
+    return before is not None and after is not None and (before is after or before.value == after.value)
+
+
+def _differing(base: Snapshot, head: Snapshot) -> list[tuple[Object | None, Object | None]]:
+    """What policies are resolved through and is not the same on both sides."""
+    before, after = ({obj.key: obj for obj in side.by_kind(*KINDS)} for side in (base, head))
+    return [
+        (before.get(key), after.get(key))
+        for key in sorted({*before, *after})
+        if not _same(before.get(key), after.get(key))
+    ]
+
+
+def _key(obj: Object | None) -> Changed:
+    assert obj is not None
+    return (obj.kind, obj.namespace, obj.name)
