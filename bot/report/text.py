@@ -23,7 +23,6 @@ from bot.report.words import (
     number,
     plain_set,
     request_words,
-    state,
 )
 
 if TYPE_CHECKING:
@@ -387,20 +386,23 @@ def lint(value: Linted) -> list[Line]:
 
 def listing(value: Listing, verbose: bool = False) -> list[Line]:
     """Every open path, in three aligned columns."""
+    from bot.report import listed
+
     rows = [
-        (clean(path.source), clean(path.destination), clean(state(path.open, path.possible, value.universe), 1000))
-        for path in value.paths
+        (clean(row.source), clean(row.destination), clean(row.ports, 1000), clean("; ".join(row.requests), 1000))
+        for row in listed.rows(value)
     ]
     widths = [max([len(row[column]) for row in rows], default=0) for column in (0, 1)]
     lines = _notes(value.notes, verbose)
-    lines += [
-        [("", f"{row[0]:<{widths[0]}}"), ("dim", " -> "), ("", f"{row[1]:<{widths[1]}}  "), ("place", row[2])]
-        for row in rows
-    ]
+    for row in rows:
+        ends = [("", f"{row[0]:<{widths[0]}}"), ("dim", " -> "), ("", f"{row[1]:<{widths[1]}}  ")]
+        lines.append([*ends, ("place", row[2]), *([("", f"  {row[3]}")] if row[3] else [])])
+    if any(f"{listed.ENTITY}*" in row[:2] for row in rows):
+        lines.append([("dim", f" {clean(listed.legend(value), 1000)}")])
     lines += _unread(value.incomplete, "incomplete")
     if verbose:
         lines += _unread(value.coverage, "not read")
-    lines.append([("title", f"{number(len(rows), 'open path')}"), ("dim", f" ({value.cni})")])
+    lines.append([("title", f"{number(len(value.paths), 'open path')}"), ("dim", f" ({value.cni})")])
     return lines + _remarks(value.remarks, verbose, "on these manifests") + _assumptions(value.assumptions, verbose)
 
 
