@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bot.lint import scope
+from bot.lint.matching import Pods
 from bot.lint.near import holds, labels_asked
 from bot.policies import addresses as address_line
 from bot.policies.model import EVERYTHING, And, Expr, HasPort, InNamespace, Or, Origin, Policy, Rule
@@ -85,30 +87,46 @@ def without_ports(expr: Expr) -> Expr:
 class Run:
     """What both sides of a run share: one world over both, and what was worked out for an object that is on both."""
 
-    def __init__(self, base: Snapshot, head: Snapshot, lowered: Lowered) -> None:
+    def __init__(self, base: Snapshot, head: Snapshot, lowered: Lowered, narrowed: bool = False) -> None:
+        """`narrowed`: look only at what a change from base to head can make differ (`scope.py`)."""
         self.lowered = lowered
         self.snapshots = (base, head)
+        self.pods = (Pods(base, lowered.vocabulary, False), Pods(head, lowered.vocabulary, True))
+        self.scope = scope.scope(base, head, lowered, self.pods) if narrowed else None
         self.memo: dict[tuple[str, int], Any] = {}
         self._world: World | None = None
+        self.enforced = (lowered.base, lowered.head)
+        if self.scope is not None:
+            judged = self.scope.judged
+            self.enforced = (scope.chain(lowered.base, judged), scope.chain(lowered.head, judged))
 
     @property
     def world(self) -> World:
         """Both sides, with the pods and addresses that rules ask about; built when it is first needed."""
         if self._world is None:
             cuts = [address_line.parse_cidr(text) for text in (*METADATA, NODE_LOCAL_DNS)]
-            self._world = World(*self.snapshots, self.lowered, (DNS_PODS,), cuts)
+            sides, lowered = self.snapshots, self.lowered
+            if self.scope is not None:
+                sides = (scope.part(sides[0], self.scope.judged), scope.part(sides[1], self.scope.judged))
+                lowered = lowered._replace(base=self.enforced[0], head=self.enforced[1])
+            self._world = World(*sides, lowered, (DNS_PODS,), cuts)
         return self._world
 
 
 class Context:
-    """One side, as rules see it. Everything is worked out once, when it is first asked for."""
+    """One side, as rules see it. Everything is worked out once, when it is first asked for.
+
+    `chain` has the policies to report on, `enforced` all that decide about their pods: a comparison looks only at the
+    namespaces that it can make differ. Slots are of the latter's namespaces; `selected` is of the whole side.
+    """
 
     def __init__(self, run: Run, head: bool) -> None:
         self.run = run
         self.head = head
         self.snapshot = run.snapshots[head]
         self.lowered = run.lowered
-        self.chain = run.lowered.head if head else run.lowered.base
+        self.enforced = run.enforced[head]
+        self.chain = self.enforced if run.scope is None else scope.chain(self.enforced, run.scope.reported)
         self.problems: tuple[Problem, ...] = run.lowered.problems_head if head else run.lowered.problems_base
         self._cache: dict[object, Any] = {}
 
@@ -126,9 +144,9 @@ class Context:
         return self.once("kinds", lambda: frozenset(obj.kind for obj in self.snapshot.objects.values()))  # type: ignore[no-any-return]
 
     def every_object(self) -> Iterator[Object]:
-        """Objects and workloads."""
-        yield from self.snapshot.objects.values()
-        yield from dict.fromkeys(workload.object for workload in self.snapshot.workloads)
+        """The objects and workloads whose findings are told."""
+        yield from filter(self.is_told, self.snapshot.objects.values())
+        yield from filter(self.is_told, dict.fromkeys(workload.object for workload in self.snapshot.workloads))
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -207,24 +225,17 @@ class Context:
         by_slot = self.by_slot
         return [by_slot[slot] for slot in indices(bits & self.slots)]
 
-    def selected(self, expr: Expr) -> list[Workload]:
-        """The workloads that an expression surely matches."""
-        return self.workloads(self.bits(expr))
+    def selected(self, expr: Expr) -> Sequence[Workload]:
+        """The workloads of the side that an expression surely matches."""
+        return self.run.pods[self.head].selected(expr)
+
+    def is_told(self, obj: Object) -> bool:
+        """Whether findings of an object are told: those of other namespaces are the same on both sides."""
+        return self.run.scope is None or not obj.namespace or obj.namespace in self.run.scope.reported
 
     def in_namespace(self, namespace: str) -> list[Workload]:
         """The workloads of a namespace."""
-        return self.by_namespace.get(namespace, [])
-
-    @property
-    def by_namespace(self) -> Mapping[str, list[Workload]]:
-        """Namespace -> its workloads."""
-        return self.once("by_namespace", self._by_namespace)  # type: ignore[no-any-return]
-
-    def _by_namespace(self) -> dict[str, list[Workload]]:
-        out: dict[str, list[Workload]] = {}
-        for workload in self.snapshot.workloads:
-            out.setdefault(workload.namespace, []).append(workload)
-        return out
+        return self.run.pods[self.head].by_namespace.get(namespace, [])
 
     def matches(self, expr: Expr, labels: Mapping[str, str]) -> bool:
         """Whether a pod's own labels meet what an expression asks of them."""
@@ -266,7 +277,7 @@ class Context:
         if _at(peer.object.value, peer.path, "namespaceSelector") is not None or not _at(peer.object.value, peer.path, "podSelector"):
             return []
         asked = labels_asked(peer.other)
-        if not asked or self.bits(peer.other) or self.is_beside_namespaces(peer):
+        if not asked or self.selected(peer.other) or self.is_beside_namespaces(peer):
             return []
         found = [w for w in self.snapshot.workloads if all(holds(part, w.labels) for part in asked)]
         return found if len({w.namespace for w in found}) <= 3 and not any(w.namespace == peer.object.namespace for w in found) else []
@@ -319,12 +330,12 @@ class Context:
     def _isolated(self, direction: str) -> tuple[int, list[tuple[Policy, int, Origin]]]:
         ends = {
             (checkpoint.name, tier.name): tier.end
-            for checkpoint in self.chain.checkpoints
+            for checkpoint in self.enforced.checkpoints
             for tier in checkpoint.tiers
         }
         found: list[tuple[Policy, int, Origin]] = []
         union = 0
-        for policy in self.chain.policies:
+        for policy in self.enforced.policies:
             if policy.staged:
                 continue
             for section in policy.sections:

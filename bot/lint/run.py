@@ -36,9 +36,16 @@ def lint(snapshot: Snapshot, lowered: Lowered, config: Settings | None = None) -
     return tuple(sorted((_finding(draft, context, config) for draft in found), key=order))
 
 
-def compare(base: Snapshot, head: Snapshot, lowered: Lowered, config: Settings | None = None) -> Lint:
-    """What the head adds, mends and leaves. A finding is the same one wherever its lines and its place in a list are."""
-    run = Run(base, head, lowered)
+def compare(
+    base: Snapshot, head: Snapshot, lowered: Lowered, config: Settings | None = None, narrowed: bool = True
+) -> Lint:
+    """What the head adds, mends and leaves. A finding is the same one wherever its lines and its place in a list are.
+
+    `narrowed`: what is left, only in namespaces that the change touches; else everywhere.
+    """
+    if base is head:
+        return Lint((), (), ())
+    run = Run(base, head, lowered, narrowed)
     before, after = Context(run, False), Context(run, True)
     old, new = drafts([before, after], config)
     added, gone, kept = _matched(old, new)
@@ -46,6 +53,8 @@ def compare(base: Snapshot, head: Snapshot, lowered: Lowered, config: Settings |
     def shown(found: Sequence[Draft], context: Context) -> tuple[Finding, ...]:
         return tuple(sorted((_finding(draft, context, config) for draft in found), key=order))
 
+    if run.scope is not None:
+        kept = [draft for draft in kept if draft.object.namespace or base.where.get(draft.object) is None]
     return Lint(shown(added, after), shown(gone, before), shown(kept, after))
 
 
@@ -56,7 +65,7 @@ def drafts(contexts: Sequence[Context], config: Settings | None = None) -> list[
     for entry in registry.wanted(contexts, off):
         check = registry.check(entry)
         for context, own in zip(contexts, found, strict=True):
-            own.extend(check(context))
+            own.extend(draft for draft in check(context) if context.is_told(draft.object))
     return [apply(context, own[:MOST], off) for context, own in zip(contexts, found, strict=True)]
 
 

@@ -43,7 +43,7 @@ def check(context: Context) -> Iterator[Draft]:
         return
     for peer in context.peers:
         other = peer.other
-        if not labels_asked(other) or context.bits(other) or context.in_other_namespaces(peer):
+        if not labels_asked(other) or context.selected(other) or context.in_other_namespaces(peer):
             continue
         where = context.namespaces(other)
         known = [workload for name in where for workload in context.in_namespace(name)]

@@ -43,7 +43,7 @@ def check(context: Context) -> Iterator[Draft]:
         return
     for policy in context.chain.policies:
         subject = None if policy.object is None else context.subject(policy)
-        if subject is None or not labels_asked(subject) or context.bits(subject):
+        if subject is None or not labels_asked(subject) or context.selected(subject):
             continue
         assert policy.object is not None
         where = context.namespaces(subject)

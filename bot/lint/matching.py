@@ -1,0 +1,104 @@
+"""One side's workloads in; for an expression, those of them that surely match it out, found by namespace and label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bot.lint.near import holds
+from bot.policies.model import And, Everything, Expr, HasPort, InAddresses, InNamespace, Kind, Label, Not, Or
+
+if TYPE_CHECKING:
+    from bot.manifests.snapshot import Snapshot, Workload
+    from bot.policies.model import Vocabulary
+
+_NONE: Mapping[str, str] = {}
+
+
+class Pods:
+    """The workloads of a side that policies can see: not those that run on the host network."""
+
+    def __init__(self, snapshot: Snapshot, vocabulary: Vocabulary, head: bool) -> None:
+        """`head`: whose attributes count, where the sides give them others."""
+        self.snapshot = snapshot
+        self.by_namespace: dict[str, list[Workload]] = {}
+        for workload in snapshot.workloads:
+            self.by_namespace.setdefault(workload.namespace, []).append(workload)
+        seen = vocabulary.attributes if head else vocabulary.base_attributes or vocabulary.attributes
+        self._attributes = seen
+        self._known: dict[int, tuple[Expr, tuple[Workload, ...]]] = {}
+        self._spaces: dict[tuple[Expr, ...], list[str]] = {}
+
+    def selected(self, expr: Expr) -> Sequence[Workload]:
+        """The workloads that surely match."""
+        found = self._known.get(id(expr))
+        if found is None:
+            found = self._known[id(expr)] = (expr, tuple(self._selected(expr)))
+        return found[1]
+
+    def _selected(self, expr: Expr) -> list[Workload]:
+        if isinstance(expr, (InAddresses, Label)) or (isinstance(expr, And) and isinstance(expr.parts[0], InAddresses)):
+            if isinstance(expr, Label):
+                return [w for w in self.snapshot.workloads if self._holds(expr, w, False)]
+            return []
+        parts = expr.parts if isinstance(expr, And) else (expr,)
+        first, rest = parts[0], parts[1:]
+        if isinstance(first, InNamespace):
+            return self._among((first.namespace,), rest)
+        spaces = tuple(part for part in parts if _is_about_namespaces(part))
+        if spaces:
+            names = self._spaces.get(spaces)
+            if names is None:
+                names = self._spaces[spaces] = [
+                    name
+                    for name, one in self.snapshot.namespaces.items()
+                    if name in self.by_namespace and all(holds(part, one.labels) for part in spaces)
+                ]
+            return self._among(names, tuple(part for part in parts if part not in spaces))
+        return self._among(self.by_namespace, parts)
+
+    def _among(self, namespaces: Sequence[str] | Mapping[str, object], parts: tuple[Expr, ...]) -> list[Workload]:
+        return [
+            workload
+            for name in namespaces
+            for workload in self.by_namespace.get(name, ())
+            if not workload.host_network and all(self._holds(part, workload, False) for part in parts)
+        ]
+
+    def _holds(self, expr: Expr, workload: Workload, possibly: bool) -> bool:
+        """Whether it surely matches (`possibly`: whether it may)."""
+        if workload.host_network:
+            return False
+        if isinstance(expr, Label):
+            return holds(expr, self._of(expr.scope, workload))
+        if isinstance(expr, And):
+            return all(self._holds(part, workload, possibly) for part in expr.parts)
+        if isinstance(expr, Or):
+            return any(self._holds(part, workload, possibly) for part in expr.parts)
+        if isinstance(expr, Not):
+            return not self._holds(expr.inner, workload, not possibly)
+        if isinstance(expr, Everything):
+            return True
+        if isinstance(expr, Kind):
+            return expr.kind == "pod"
+        if isinstance(expr, InNamespace):
+            return expr.namespace == workload.namespace
+        if isinstance(expr, HasPort):
+            return any((expr.name, expr.protocol, expr.number) == port for port in ((p.name, p.protocol, p.number) for p in workload.ports))
+        return possibly and expr.tag in ("maybe", "in-addresses")
+
+    def _of(self, scope: str, workload: Workload) -> Mapping[str, str]:
+        if self._attributes is None:
+            if scope == "pod":
+                return workload.labels
+            namespace = self.snapshot.namespaces.get(workload.namespace) if scope == "namespace" else None
+            return namespace.labels if namespace is not None else _NONE
+        namespace = self.snapshot.namespaces.get(workload.namespace)
+        labels = namespace.labels if namespace is not None else {}
+        seen = self._attributes(workload.labels, labels, workload.namespace, workload.service_account)
+        return seen.get(scope, _NONE)
+
+
+def _is_about_namespaces(expr: Expr) -> bool:
+    inner = expr.inner if isinstance(expr, Not) else expr
+    return isinstance(inner, Label) and inner.scope == "namespace"

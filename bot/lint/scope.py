@@ -1,0 +1,121 @@
+"""Both sides in; out, the namespaces whose mistakes a change can add or mend, and the part of both sides that judging them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot.lint.near import labels_asked
+from bot.manifests.snapshot import Snapshot
+from bot.policies.model import And, Expr, InNamespace, Or
+
+if TYPE_CHECKING:
+    from bot.lint.matching import Pods
+    from bot.policies.model import Chain, Lowered, Policy
+
+_WITHOUT_EFFECT = frozenset({"ClusterRole", "CustomResourceDefinition", "StorageClass", "PersistentVolume", "PriorityClass"})
+_SYSTEM = "kube-system"
+_EACH = 3
+
+
+class Scope(NamedTuple):
+    """`reported`: the namespaces that findings are told of; `judged`: those whose policies and workloads are looked at for it."""
+
+    reported: frozenset[str]
+    judged: frozenset[str]
+
+
+def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Pods]) -> Scope | None:
+    """What a comparison has to look at; None: everything.
+
+    A policy's findings are those of its namespace. They can differ where anything of that namespace does, and where a selector
+    of it asks for labels in a namespace whose workloads or labels do.
+    """
+    touched = _touched(base, head)
+    if touched is None or any(not policy.key[1] for chain in (lowered.base, lowered.head) for policy in chain.policies):
+        return None
+    changed, populated = touched
+    reported = set(changed)
+    policies = {id(policy): policy for chain in (lowered.base, lowered.head) for policy in chain.policies}
+    if populated:
+        for policy in policies.values():
+            if policy.key[1] not in reported and any(
+                _looks_into(expr, populated, side) for expr in _peers(policy) for side in (base, head)
+            ):
+                reported.add(policy.key[1])
+    judged = {*reported, _SYSTEM}
+    for policy in policies.values():
+        if policy.key[1] in reported:
+            for expr in _peers(policy):
+                for own in pods:
+                    judged.update(sorted({workload.namespace for workload in own.selected(expr)})[:_EACH])
+    if 2 * len(judged) > len({*base.namespaces, *head.namespaces}):
+        judged = {*base.namespaces, *head.namespaces}
+    return Scope(frozenset(reported), frozenset(judged))
+
+
+def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str]] | None:
+    """(namespaces with anything that differs, those of them whose workloads or labels do); None: something of the cluster does."""
+    changed: set[str] = set()
+    populated: set[str] = set()
+    for key in base.objects.keys() | head.objects.keys():
+        before, after = base.objects.get(key), head.objects.get(key)
+        if before is after:
+            continue
+        kind = (before or after).kind  # type: ignore[union-attr]
+        if kind == "Namespace":
+            populated.add(key[2])
+        elif key[1]:
+            changed.add(key[1])
+        elif kind not in _WITHOUT_EFFECT:
+            return None
+    sides = [{(*w.key, w.pod): w.object for w in side.workloads} for side in (base, head)]
+    populated |= {key[1] for key in sides[0].keys() | sides[1].keys() if sides[0].get(key) is not sides[1].get(key)}
+    populated |= base.namespaces.keys() ^ head.namespaces.keys()
+    return changed | populated, populated
+
+
+def _peers(policy: Policy) -> Iterable[Expr]:
+    """The peers that ask for certain pods or namespaces; one that means all pods can be judged without looking at them."""
+    found: dict[Expr, None] = {}
+    for section in policy.sections:
+        for rule in section.rules:
+            other = rule.destination if section.checkpoint == "egress" else rule.source
+            if _named(other) or labels_asked(other) or labels_asked(other, "namespace"):
+                found[other] = None
+    return found
+
+
+def _named(expr: Expr) -> tuple[str, ...]:
+    first = expr.parts[0] if isinstance(expr, And) else expr
+    parts = first.parts if isinstance(first, Or) else (first,)
+    return tuple(part.namespace for part in parts if isinstance(part, InNamespace))
+
+
+def _looks_into(expr: Expr, namespaces: set[str], side: Snapshot) -> bool:
+    from bot.lint.near import holds
+
+    named = _named(expr)
+    if named:
+        return not namespaces.isdisjoint(named)
+    asked = labels_asked(expr, "namespace")
+    if asked is None:
+        return True
+    return any(
+        name not in side.namespaces or all(holds(part, side.namespaces[name].labels) for part in asked) for name in namespaces
+    )
+
+
+def chain(whole: Chain, namespaces: frozenset[str]) -> Chain:
+    """A chain without the policies of other namespaces."""
+    return whole._replace(policies=tuple(p for p in whole.policies if not p.key[1] or p.key[1] in namespaces))
+
+
+def part(snapshot: Snapshot, namespaces: frozenset[str]) -> Snapshot:
+    """A side without what is in other namespaces."""
+    out = Snapshot()
+    out.workloads = [workload for workload in snapshot.workloads if workload.namespace in namespaces]
+    out.objects = {key: obj for key, obj in snapshot.objects.items() if not key[1] or key[1] in namespaces}
+    out.namespaces = {name: one for name, one in snapshot.namespaces.items() if name in namespaces}
+    out.where, out.unread, out.made = snapshot.where, snapshot.unread, snapshot.made
+    return out
