@@ -31,7 +31,7 @@ FAILED = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 ATTEMPTS = 5
 MOST_RECOVERIES = 100
 MOST_FOLLOWED = 5
-REREAD = (2.0, 4.0, 8.0)
+REREAD = (1.0, 3.0)
 TRIES: Any = {"retries_allowed": True, "interval_seconds": 5.0, "backoff_rate": 3.0, "max_attempts": 4}
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from time import sleep
+from time import sleep, time
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -47,6 +47,7 @@ class Call(NamedTuple):
     body: Any
     status: int
     login: str
+    at: float = 0.0
 
 
 def matcher(path: str) -> re.Pattern[str]:
@@ -311,7 +312,7 @@ class Handler(BaseHTTPRequestHandler):
                 answer = deepcopy(answer)
             if fault is not None and not (fault.delay and fault.status == 200):
                 status, answer, headers = fault.status, {"message": fault.message}, dict(fault.headers)
-            memory.calls.append(Call(self.command, path, body, status, login))
+            memory.calls.append(Call(self.command, path, body, status, login, time()))
         if fault is not None and fault.delay:
             sleep(fault.delay)
         if status == 0:

@@ -120,8 +120,9 @@ class AppGitHub(GitHub):
         if name == "POST /app/installations/{installation_id}/access_tokens":
             return self._granted(int(at["installation_id"]), body or {})
         if name == "GET /app/installations":
-            one = example(name, "200")[0]
-            return 200, [{**one, "id": i, "suspended_at": None} for i in sorted({r.installation for r in self.hosted.values()})], {}
+            # The description wants an account to be a user and an enterprise at once; or null.
+            one = {**example(name, "200")[0], "account": None, "suspended_at": None}
+            return 200, [{**one, "id": i} for i in sorted({r.installation for r in self.hosted.values()})], {}
         if name == "GET /app/hook/deliveries":
             size = int(query["per_page"])
             start = int(query.get("cursor", "0"))
