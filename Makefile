@@ -51,7 +51,7 @@ fuzz-comment: .venv/dev
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -q
 lock:
 	$(LOCK) -o requirements.lock
-	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --extra dev --extra render -c requirements.lock -o requirements-dev.lock
 	$(LOCK) --extra app --extra render -c requirements-dev.lock -o requirements-app.lock
 
 clean:

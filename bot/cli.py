@@ -444,13 +444,12 @@ def _render(options: argparse.Namespace) -> int:
     with _working(options, "reading"):
         from bot import review
 
-        found, unread = review.manifests(place, settings)
+        found, notes = review.manifests(place, settings)
     _write(options, targets, "generated" if options.generated else "manifests", found, {})
-    if not unread:
-        return 0
-    from bot.report.sides import place as where
+    from bot.report.rendered import told
 
-    return _say("\n".join(f"not read: {where(row.file, row.lines)}: {row.reason}" for row in unread), 3)
+    code = 3 if any(one.incomplete for one in found) else 0
+    return _say("\n".join(told(found, notes, options.quiet)), code)
 
 
 def _schema(options: argparse.Namespace) -> int:

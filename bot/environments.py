@@ -77,12 +77,13 @@ def plan(settings: Settings, contents: Mapping[str, bytes]) -> Plan:
 
 
 class Part(NamedTuple):
-    """One environment, with its part of each side as manifests."""
+    """One environment, with its part of each side as manifests; `notes` and `remarks` as in a review's Environment."""
 
     scope: Scope
     before: Files
     after: Files
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def only(found: Sequence[Part]) -> Part:
@@ -150,7 +151,7 @@ def _found_parts(
         roots = tuple([root for root in of if root.environment == wanted] for of in roots)  # type: ignore[assignment]
     settings = scope.settings._replace(allow_empty=True)
     staged = stage(sides, roots, read, everything)
-    found = [Part(Scope(p.name, settings), p.before, p.after, p.notes) for p in staged.parts]
+    found = [Part(Scope(p.name, settings), p.before, p.after, p.notes, p.remarks) for p in staged.parts]
     unchanged = list(staged.unchanged)
     if wanted in (None, rest):
         plain = [
@@ -196,7 +197,7 @@ def _configured_parts(planned: Plan, whole: tuple[Files, Files], sides: tuple[Fi
                 kept = {p: data for p, data in plain.contents.items() if p not in used and not below(folder, p)}
                 made = made._replace(contents={**kept, **made.contents}, skipped=[*plain.skipped, *made.skipped])
             both.append(made)
-        out.append(Part(scope, both[0], both[1], part.notes))
+        out.append(Part(scope, both[0], both[1], part.notes, part.remarks))
     return out
 
 

@@ -331,7 +331,7 @@ def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
     from bot.lint import run
     from bot.reachability.analysis import compare
 
-    scope, before, after, _ = part
+    scope, before, after = part[:3]
     settings = scope.settings
     base, head = load_sides(before, after, settings)
     lowered = lower_sides(base, head, settings)
@@ -363,7 +363,7 @@ def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
         found.assumptions,
         told,
         namespace_sizes(base, head),
-        remarks,
+        part.remarks + remarks,
         judged.gated,
         judged.expected,
         judged.audit,
@@ -417,7 +417,7 @@ def lint_refs(refs: Refs, settings: Settings, everything: bool = False) -> Linte
     from bot.lint import run
 
     found, config = _compare(refs, settings)
-    planned, (scope, before, after, _) = _only(settings, config, found.base, found.head, _reading(refs))
+    planned, (scope, before, after, *_) = _only(settings, config, found.base, found.head, _reading(refs))
     base, head = load_sides(before, after, scope.settings)
     lowered = lower_sides(base, head, scope.settings)
     incomplete, _ = unread(before, after, base, head, lowered)
@@ -470,7 +470,7 @@ def explain(
 
         before, after = read_folders(over.base, over.head, settings.include, settings.exclude)
         config = before
-    _, (scope, before, after, _) = _only(settings, config, before, after, _reading(over))
+    _, (scope, before, after, *_) = _only(settings, config, before, after, _reading(over))
     base, head = load_sides(before, after, scope.settings)
     lowered = lower_sides(base, head, scope.settings)
     incomplete, _ = unread(before, after, base, head, lowered)
@@ -489,10 +489,28 @@ def effect(policy: str, place: Place, settings: Settings) -> PolicyEffect:
     return PolicyEffect(found, one.lowered.vocabulary.universe, sizes, one.incomplete)
 
 
-def manifests(place: Place, settings: Settings) -> tuple[Snapshot, tuple[Unread, ...]]:
-    """The objects of one state of the manifests, and what could not be read of it. Raises NetreachError."""
-    _, scope, files, snapshot = _snapshot(place, settings)
-    return snapshot, tuple(sorted({*files.skipped, *snapshot.unread, *scope.unread(snapshot, snapshot)}, key=str))
+class Manifests(NamedTuple):
+    """The objects of one environment, what could not be read of it, and what it was rendered from."""
+
+    name: str
+    snapshot: Snapshot
+    incomplete: tuple[Unread, ...]
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def manifests(place: Place, settings: Settings) -> tuple[tuple[Manifests, ...], tuple[str, ...]]:
+    """Every environment of one state of the manifests, and notes on all of them. Raises NetreachError."""
+    from bot.environments import parts, plan
+
+    files = _files(place, settings)
+    found, notes = parts(plan(settings, files.contents), files, files, _reading(place), True)
+    out = []
+    for part in found:
+        snapshot = load_sides(part.after, part.after, part.scope.settings)[1]
+        told = {*part.after.skipped, *snapshot.unread, *part.scope.unread(snapshot, snapshot)}
+        out.append(Manifests(part.scope.name, snapshot, tuple(sorted(told, key=str)), part.notes, part.remarks))
+    return tuple(out), notes
 
 
 class _One(NamedTuple):
@@ -512,16 +530,19 @@ def _one(place: Place, settings: Settings) -> _One:
     return _One(scope.settings, snapshot, lowered, incomplete + scope.unread(snapshot, snapshot), lint, fail_on)
 
 
-def _snapshot(place: Place, settings: Settings) -> tuple[Plan, Scope, Files, Snapshot]:
-    from bot.sources.folder import read_folder
-
+def _files(place: Place, settings: Settings) -> Files:
     if place.ref is None:
-        files = read_folder(place.path, settings.include, settings.exclude)
-    else:
-        from bot.sources import git
+        from bot.sources.folder import read_folder
 
-        files = git.read_ref(place.path, place.ref, settings.include, settings.exclude)
-    planned, (scope, _, files, _) = _only(settings, files, files, files, _reading(place))
+        return read_folder(place.path, settings.include, settings.exclude)
+    from bot.sources import git
+
+    return git.read_ref(place.path, place.ref, settings.include, settings.exclude)
+
+
+def _snapshot(place: Place, settings: Settings) -> tuple[Plan, Scope, Files, Snapshot]:
+    files = _files(place, settings)
+    planned, (scope, _, files, *_) = _only(settings, files, files, files, _reading(place))
     return planned, scope, files, load_sides(files, files, scope.settings)[1]
 
 

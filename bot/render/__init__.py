@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 
 from bot.sources import Files
+
+# Told how many of how many renderings are done; for a progress bar.
+watcher: ContextVar[Callable[[int, int], None] | None] = ContextVar("watcher", default=None)
 
 _NAMES = ("kustomization.yaml", "kustomization.yml", "Chart.yaml")
 _GROUPS = (b"argoproj.io/", b"toolkit.fluxcd.io/")

@@ -22,8 +22,8 @@ _PLACEHOLDER = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
 
 def roots(files: Files) -> tuple[list[Root], list[str]]:
     """What every Application deploys, and notes on what cannot be told from the repository."""
-    found = declared(files, b"argoproj.io/", ("Application", "ApplicationSet"))
     notes: list[str] = []
+    found = declared(files, b"argoproj.io/", ("Application", "ApplicationSet"), notes)
     applications: list[Declared] = []
     for one in found:
         if one.kind == "Application":
@@ -61,7 +61,7 @@ def _roots(one: Declared, files: Files, folders: set[str], own: str | None) -> I
         path = clean(text(source.get("path")))
         base = Root(one.name, cluster, "plain", path, one.file, one.line, namespace)
         if text(source.get("chart")):
-            words = f"the chart {text(source.get('chart'))[:80]!a} comes from a registry, and nothing is fetched"
+            words = f"the chart {text(source.get('chart'))[:80]!a} is not in this repository, and nothing is fetched"
             if plain_url(text(source.get("repoURL"))) == own or here or len(sources) == 1:
                 yield base._replace(tool="helm", path=".", refused=words, setting="--context")
             continue

@@ -167,6 +167,26 @@ def _listen(process: subprocess.Popen[bytes], limits: Limits, give: bytes) -> tu
     return bytes(out), complaint.decode("utf-8", "replace"), ""
 
 
+@cache
+def asked(*command: str) -> str:
+    """What a tool says of itself on its first lines, '' where it says nothing."""
+    with suppress(Failed), copy({}, {}) as root:
+        told = run(command, root).decode("utf-8", "replace")
+        return " ".join("".join(c if c.isprintable() else " " for c in told[:200]).split())
+    return ""
+
+
+@cache
+def package(name: str) -> str:
+    """The version of an installed Python package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
 def environment(place: str) -> dict[str, str]:
     """All that a command sees of variables: nothing of ours, folders of its own, and proxies that lead nowhere."""
     home, nowhere = os.path.join(place, "home"), "http://127.0.0.1:9"
@@ -199,7 +219,7 @@ def environment(place: str) -> dict[str, str]:
 
 def _limited(limits: Limits) -> list[str]:
     """A shell that sets the limits and becomes the command; between fork and exec nothing of ours may run beside threads."""
-    sets = [f"ulimit -t {limits.cpu}", f"ulimit -f {limits.output // 512}", "ulimit -c 0"]
+    sets = [f"ulimit -S -t {limits.cpu}", f"ulimit -H -t {limits.cpu + 1}", f"ulimit -f {limits.output // 512}", "ulimit -c 0"]
     if sys.platform.startswith("linux"):
         sets.append(f"ulimit -v {limits.memory // 1024}")
     return ["/bin/sh", "-c", " && ".join([*sets, 'exec "$@"']), "sh"]
@@ -229,7 +249,7 @@ def _why(code: int, complaint: str, place: str) -> str:
     if code == -signal.SIGXCPU:
         return "it used too much CPU"
     if code < 0 and code != -signal.SIGABRT:
-        return f"it was killed (signal {-code}): too much memory, most likely"
+        return f"it was killed (signal {-code}): it used too much CPU or memory"
     if "out of memory" in complaint or "cannot allocate memory" in complaint.lower() or "MemoryError" in complaint:
         return "it needed too much memory"
     return scrubbed(complaint, place) or f"it ended with status {code}"

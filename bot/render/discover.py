@@ -31,7 +31,8 @@ def discover(files: Files) -> tuple[list[Root], list[str]]:
     Notes are on what cannot be told from the repository.
     """
     applications, notes = argocd.roots(files)
-    found = applications + flux.roots(files)
+    applied, more = flux.roots(files)
+    found, notes = applications + applied, notes + more
     paths = {root.path for root in found if not root.refused}
     used = {path for root in found if root.tool == "kustomize" and not root.refused for path in _files(files, root)}
     trees = {root.path for root in found if root.tool == "plain" and root.recurse}
@@ -43,7 +44,7 @@ def discover(files: Files) -> tuple[list[Root], list[str]]:
 
 
 def _files(files: Files, root: Root) -> frozenset[str]:
-    return kustomize.inputs(files, root.path, root.edits).files
+    return kustomize.inputs(files, root.path, root.edits, root.generated).files
 
 
 def charts(files: Files) -> list[Root]:
@@ -113,13 +114,12 @@ def plain(files: Files, roots: list[Root], used: frozenset[str]) -> Files:
     folders = {path.rpartition("/")[0] for path in files.contents if path.rpartition("/")[2] in KUSTOMIZATIONS}
     trees = {path.rpartition("/")[0] or "." for path in files.contents if path.rpartition("/")[2] == "Chart.yaml"}
     trees |= {root.path for root in roots if root.tool == "plain" and root.path != "."}
-    kept = {
-        path: data
-        for path, data in files.contents.items()
-        if path not in used and path.rpartition("/")[0] not in folders and not _within(path, trees)
-    }
-    skipped = [unread for unread in files.skipped if not _within(unread.file, trees)]
-    return files._replace(contents=kept, skipped=skipped)
+
+    def kept(path: str) -> bool:
+        return path not in used and path.rpartition("/")[0] not in folders and not _within(path, trees)
+
+    contents = {path: data for path, data in files.contents.items() if kept(path)}
+    return files._replace(contents=contents, skipped=[unread for unread in files.skipped if kept(unread.file)])
 
 
 def _within(path: str, trees: set[str]) -> bool:

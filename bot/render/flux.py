@@ -7,51 +7,119 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from bot.render.gitops import Declared, clean, declared, folders_of
+from bot.render.gitops import Declared, clean, declared, folders_of, own_url, plain_url
 from bot.render.kustomize import inputs, kustomization
-from bot.render.model import Helm, Root, below, items, mapping, text
+from bot.render.model import KUSTOMIZATIONS, Helm, Root, apart, below, items, mapping, text
 from bot.sources import Files
 
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:=|:-|-|=)([^{}$]*))?\}")
 
 
-def roots(files: Files) -> list[Root]:
-    """What every Kustomization and HelmRelease deploys."""
-    found = declared(files, b"kustomize.toolkit.fluxcd.io/", ("Kustomization",))
+def roots(files: Files) -> tuple[list[Root], list[str]]:
+    """What every Kustomization and HelmRelease deploys, and notes on what cannot be told from the repository."""
+    notes: list[str] = []
     folders = folders_of(files)
-    kept = [one for one in found if text(mapping(one.spec.get("sourceRef")).get("kind")) in ("", "GitRepository")]
-    kept = [one for one in kept if clean(text(one.spec.get("path"))) in folders]
-    clusters = _clusters(kept, files)
-    out = [_root(one, cluster, files) for one, cluster in zip(kept, clusters, strict=True)]
-    brought = {root.path: _brought(root.path, files) for root in out}
-    for release in declared(files, b"helm.toolkit.fluxcd.io/", ("HelmRelease",)):
+    found = declared(files, b"kustomize.toolkit.fluxcd.io/", ("Kustomization",), notes)
+    releases = declared(files, b"helm.toolkit.fluxcd.io/", ("HelmRelease",), notes)
+    here = _here(found, files, folders)
+    kept = [one for one in found if here(one) and clean(text(one.spec.get("path"))) in folders]
+    brought = {path: _brought(path, files) for path in {clean(text(one.spec.get("path"))) for one in kept}}
+    tree = _Tree(kept, brought)
+    out = [_root(one, tree.cluster(at), tree.maps(at, files), files) for at, one in enumerate(kept)]
+    unheld = 0
+    for release in releases:
         # A release that a Kustomization of this repository brings belongs to that one's cluster.
-        owners = [at for at, one in enumerate(kept) if release.file in brought[out[at].path]]
-        nearest = min(owners, key=lambda at: (len(brought[out[at].path]), at)) if owners else None
-        cluster = "flux" if nearest is None else out[nearest].environment
-        out.append(_release(release, cluster, folders))
-    return out
+        owner = tree.holder(release.file)
+        if owner is None and tree.whole:
+            unheld += 1
+        else:
+            cluster = "Helm releases" if owner is None else out[owner].environment
+            out.append(_release(release, cluster, folders, here))
+    if unheld:
+        words = "HelmRelease is" if unheld == 1 else "HelmReleases are"
+        notes.append(f"{unheld} {words} applied by no Kustomization of this repository, and not looked at")
+    return out, notes
 
 
-def _clusters(found: list[Declared], files: Files) -> list[str]:
-    """The cluster of each: the folder of the topmost Kustomization that it is reached from."""
-    paths = [clean(text(one.spec.get("path"))) for one in found]
-    brought = {path: _brought(path, files) for path in set(paths)}
-    parents: list[int | None] = []
-    for index, one in enumerate(found):
-        holders = [at for at, path in enumerate(paths) if at != index and one.file in brought[path]]
-        # The nearest, as a Kustomization of a whole folder holds what those within it hold.
-        parents.append(min(holders, key=lambda at: (len(brought[paths[at]]), paths[at], at)) if holders else None)
-    out = []
-    for index in range(len(found)):
-        at, seen = index, {index}
-        while (parent := parents[at]) is not None and parent not in seen:
-            seen.add(parent)
-            at = parent
-        out.append(paths[at])
-    return out
+def _here(found: list[Declared], files: Files, folders: set[str]) -> Callable[[Declared], bool]:
+    """Whether the source of an object is this repository: what no GitRepository says to be another one."""
+    urls: dict[tuple[str, str], str] = {}
+    for one in declared(files, b"source.toolkit.fluxcd.io/", ("GitRepository",)):
+        urls.setdefault((one.namespace, one.name), text(one.spec.get("url")))
+
+    def url(one: Declared, source: dict[str, Any]) -> str:
+        name = text(source.get("name"))
+        exact = urls.get((text(source.get("namespace")) or one.namespace, name))
+        return exact or next((value for (_, of), value in urls.items() if of == name), "")
+
+    pairs = [
+        (url(one, mapping(one.spec.get("sourceRef"))), text(one.spec.get("path")))
+        # What `flux bootstrap` writes comes first: it is how this repository came to be applied.
+        for one in sorted(found, key=lambda one: mapping(one.spec.get("sourceRef")).get("name") != "flux-system")
+    ]
+    own = own_url(pairs, folders)
+
+    def here(one: Declared) -> bool:
+        source = mapping(one.spec.get("sourceRef")) or mapping(
+            mapping(mapping(one.spec.get("chart")).get("spec")).get("sourceRef")
+        )
+        if text(source.get("kind")) not in ("", "GitRepository"):
+            return False
+        named = url(one, source)
+        return not named or own is None or plain_url(named) == own
+
+    return here
+
+
+class _Tree:
+    """Which Kustomization brings which. `whole`: one of them brings itself, as `flux bootstrap` makes it."""
+
+    def __init__(self, kept: list[Declared], brought: Mapping[str, frozenset[str]]) -> None:
+        self.kept = kept
+        self.paths = [clean(text(one.spec.get("path"))) for one in kept]
+        self.brought = [brought[path] for path in self.paths]
+        self.parents = [self.holder(one.file, at) for at, one in enumerate(kept)]
+        self.whole = any(
+            parent is None and one.file in held
+            for one, parent, held in zip(kept, self.parents, self.brought, strict=True)
+        )
+
+    def holder(self, file: str, beside: int | None = None) -> int | None:
+        """The nearest that brings a file: one of a whole folder brings what those within it do."""
+        holders = [at for at, held in enumerate(self.brought) if at != beside and file in held]
+        return min(holders, key=lambda at: (len(self.brought[at]), self.paths[at], at)) if holders else None
+
+    def above(self, at: int) -> list[int]:
+        """One and those that it is reached from, the topmost last."""
+        out = [at]
+        while (parent := self.parents[out[-1]]) is not None and parent not in out:
+            out.append(parent)
+        return out
+
+    def cluster(self, at: int) -> str:
+        """The folder of the topmost one that it is reached from, or where that was written that nothing brings."""
+        top = self.above(at)[-1]
+        if self.kept[top].file in self.brought[top]:
+            return self.paths[top]
+        return self.kept[top].file.rpartition("/")[0] or self.paths[top]
+
+    def maps(self, at: int, files: Files) -> dict[str, dict[str, str]]:
+        """The ConfigMaps that it may take values from, by name: those that the same cluster applies."""
+        if not items(mapping(self.kept[at].spec.get("postBuild")).get("substituteFrom")):
+            return {}
+        held = frozenset().union(*(self.brought[one] for one in self.above(at)))
+        out: dict[str, dict[str, str]] = {}
+        for file in sorted(held):
+            data = files.contents.get(file, b"")
+            if b"ConfigMap" in data and b"data" in data:
+                for value, _ in apart(data)[0]:
+                    part = mapping(value)
+                    if part.get("kind") == "ConfigMap" and (name := text(mapping(part.get("metadata")).get("name"))):
+                        out.setdefault(name, {str(key): str(v) for key, v in mapping(part.get("data")).items()})
+        return out
 
 
 def _brought(path: str, files: Files) -> frozenset[str]:
@@ -61,7 +129,7 @@ def _brought(path: str, files: Files) -> frozenset[str]:
     return frozenset(file for file in files.contents if below(path, file))
 
 
-def _root(one: Declared, cluster: str, files: Files) -> Root:
+def _root(one: Declared, cluster: str, maps: Mapping[str, Mapping[str, str]], files: Files) -> Root:
     spec = one.spec
     path = clean(text(spec.get("path")))
     target = text(spec.get("targetNamespace"))
@@ -78,15 +146,25 @@ def _root(one: Declared, cluster: str, files: Files) -> Root:
     root = Root(one.name, cluster, "kustomize", path, one.file, one.line, target or None)
     build = mapping(spec.get("postBuild"))
     if build:
-        given = {str(key): str(value) for key, value in mapping(build.get("substitute")).items()}
-        whole = not items(build.get("substituteFrom"))
+        given: dict[str, str] = {}
+        whole = True
+        for source in map(mapping, items(build.get("substituteFrom"))):
+            known = maps.get(text(source.get("name"))) if source.get("kind") == "ConfigMap" else None
+            whole = whole and (known is not None or source.get("optional") is True)
+            given |= known or {}
+        given |= {str(key): str(value) for key, value in mapping(build.get("substitute")).items()}
         root = root._replace(variables=(*sorted(given.items()), *((("", ""),) if whole else ())))
-    if kustomization(files, path) is None:
-        return root._replace(tool="plain", recurse=True, edits="")
-    return root._replace(edits=json.dumps(edits, sort_keys=True, default=str) if edits else "")
+    bare = kustomization(files, path) is None
+    if bare and not edits and not _nested(path, files):
+        return root._replace(tool="plain", recurse=True)
+    return root._replace(generated=bare, edits=json.dumps(edits, sort_keys=True, default=str) if edits else "")
 
 
-def _release(one: Declared, cluster: str, folders: set[str]) -> Root:
+def _nested(path: str, files: Files) -> bool:
+    return any(below(path, file) and file.rpartition("/")[2] in KUSTOMIZATIONS for file in files.contents)
+
+
+def _release(one: Declared, cluster: str, folders: set[str], here: Callable[[Declared], bool]) -> Root:
     spec = one.spec
     chart = mapping(mapping(spec.get("chart")).get("spec"))
     path = clean(text(chart.get("chart")))
@@ -94,9 +172,10 @@ def _release(one: Declared, cluster: str, folders: set[str]) -> Root:
     namespace = target or one.namespace or None
     name = text(spec.get("releaseName")) or (f"{target}-{one.name}" if target else one.name)
     root = Root(one.name, cluster, "helm", path, one.file, one.line, namespace)
-    if text(mapping(chart.get("sourceRef")).get("kind")) != "GitRepository" or path not in folders:
-        what = text(chart.get("chart")) or text(mapping(spec.get("chartRef")).get("name")) or "of this release"
-        words = f"the chart {what[:80]!a} comes from a registry, and nothing is fetched"
+    if text(mapping(chart.get("sourceRef")).get("kind")) != "GitRepository" or not here(one) or path not in folders:
+        what = text(chart.get("chart")) or text(mapping(spec.get("chartRef")).get("name"))
+        named = f"the chart {what[:80]!a}" if what else "its chart"
+        words = f"{named} is not in this repository, and nothing is fetched"
         return root._replace(path=".", refused=words, setting="--context")
     if items(spec.get("valuesFrom")):
         return root._replace(refused="it takes values from objects of the cluster (valuesFrom)", setting="--context")

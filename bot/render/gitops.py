@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from bot.render.model import Unusable, items, located, mapping, text
+from bot.render.model import apart, items, mapping, text
 from bot.sources import Files
 
 
@@ -35,8 +35,8 @@ class Declared(NamedTuple):
         return mapping(self.value.get("spec"))
 
 
-def declared(files: Files, group: bytes, kinds: Iterable[str]) -> list[Declared]:
-    """The objects of an API group and some kinds, in order; files that cannot be read, as templates, have none."""
+def declared(files: Files, group: bytes, kinds: Iterable[str], broken: list[str] | None = None) -> list[Declared]:
+    """The objects of an API group and some kinds, in order; templates are none. `broken`: gains a note on what cannot be read."""
     wanted = frozenset(kinds)
     named = re.compile(rb"""\bkind["']?[ \t]*:[ \t]*["']?(?:%b)\b(?!:)""" % "|".join(sorted(wanted)).encode())
     out = []
@@ -44,22 +44,27 @@ def declared(files: Files, group: bytes, kinds: Iterable[str]) -> list[Declared]
         # Their own definitions are large, and name the kinds too.
         if group not in data or not named.search(data) or b"kind: CustomResourceDefinition" in data:
             continue
-        try:
-            found = located(data)
-        except Unusable:
-            continue
+        found, unread = apart(data)
+        for part, line in unread:
+            if broken is not None and named.search(part) and group in part and b"{{" not in part:
+                broken.append(f"{file}:{line}: no valid YAML; what it deploys is not looked at")
         for value, line in found:
             for item in items(mapping(value).get("items")) or [value]:
-                part = mapping(item)
-                if part.get("kind") in wanted and text(part.get("apiVersion")).startswith(group.decode()):
-                    out.append(Declared(part, file, line))
+                one = mapping(item)
+                if one.get("kind") in wanted and text(one.get("apiVersion")).startswith(group.decode()):
+                    out.append(Declared(one, file, line))
     return out
 
 
 def own_url(pairs: Iterable[tuple[str, str]], folders: set[str]) -> str | None:
-    """The URL of this repository: the one most often named with a path that is here. `pairs`: (URL, path)."""
-    found = Counter(plain_url(url) for url, path in pairs if url and clean(path) in folders)
-    return min(found, key=lambda url: (-found[url], url)) if found else None
+    """The URL of this repository: the one most often named with a path that is here, the first of equals. `pairs`: (URL, path)."""
+    known = [(plain_url(url), clean(path)) for url, path in pairs if url]
+    # Every repository has a top.
+    for tops in ((), (".",)):
+        found = Counter(url for url, path in known if path in folders and (tops or path != "."))
+        if found:
+            return max(found, key=found.__getitem__)
+    return None
 
 
 def plain_url(url: str) -> str:

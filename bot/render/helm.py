@@ -23,10 +23,14 @@ _SOURCE = re.compile(r"\A# Source: (\S+)\n")
 
 def chart(files: Files, folder: str) -> dict[str, Any]:
     """A chart's Chart.yaml. Raises Unusable."""
-    data = files.contents.get("Chart.yaml" if folder == "." else f"{folder}/Chart.yaml")
+    data = files.contents.get(_chart_file(folder))
     if data is None:
         raise Unusable("there is no Chart.yaml in this folder")
     return mapping(next(iter(documents(data)), None))
+
+
+def _chart_file(folder: str) -> str:
+    return "Chart.yaml" if folder == "." else f"{folder}/Chart.yaml"
 
 
 def inputs(files: Files, folder: str, options: Helm) -> Inputs:
@@ -56,7 +60,7 @@ def _follow(files: Files, folders: set[str], used: set[str]) -> None:
 
 
 def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[str, str]], depth: int) -> None:
-    file = f"{folder}/Chart.yaml" if folder != "." else "Chart.yaml"
+    file = _chart_file(folder)
     try:
         declared = items(chart(files, folder).get("dependencies"))
     except Unusable as error:
@@ -67,7 +71,7 @@ def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[s
         if not name or _vendored(files, folder, name):
             continue
         path = joined(folder, repository.removeprefix("file://")) if repository.startswith("file://") else None
-        if path is None or depth > 10:
+        if path is None or depth > 10 or _chart_file(path) not in files.contents:
             words = (
                 f"its dependency {name[:60]!a} is not in charts/: run helm dependency build, and commit what it writes"
             )
@@ -120,6 +124,16 @@ def tool() -> list[str] | None:
     if find_spec("helm_python") is None:
         return None
     return [sys.executable, "-I", "-B", os.path.join(os.path.dirname(os.path.abspath(__file__)), "helm_child.py")]
+
+
+def version() -> str:
+    """What renders charts, with its version."""
+    command = tool()
+    if command is None:
+        return "helm"
+    if len(command) == 1:
+        return f"helm {cage.asked(command[0], 'version', '--short')}"
+    return f"helm-python-sdk {cage.package('helm-python-sdk')}"
 
 
 def template(

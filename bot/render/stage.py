@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from bot.render import cage, discover, flux, helm, kustomize
-from bot.render.model import KUSTOMIZATIONS, Helm, Root
+from bot.render import cage, discover, flux, helm, kustomize, watcher
+from bot.render.model import KUSTOMIZATIONS, Helm, Root, below
 from bot.render.origin import FromResource, FromTemplate, Piece, Sources
 from bot.render.unset import empty_selectors
 from bot.sources import Files, Lines, Made, Unread
@@ -17,12 +17,13 @@ ROUNDS = 8
 
 
 class Part(NamedTuple):
-    """One cluster, both sides rendered. `notes`: what a person should know first."""
+    """One cluster, both sides rendered. `notes`: what a person should know first; `remarks`: what it was rendered from, and with what."""
 
     name: str
     before: Files
     after: Files
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class Staged(NamedTuple):
@@ -37,6 +38,18 @@ class _Side(NamedTuple):
     files: Files
     roots: Sequence[Root]
     inputs: Mapping[Root, kustomize.Inputs]
+
+    def problems(self, root: Root) -> list[tuple[str, str]]:
+        """Why a root cannot be rendered as it is, and the file that says so."""
+        if root.refused:
+            return [(root.refused, root.file)]
+        used = self.inputs[root]
+        out = [*used.problems, *used.missing(self.files)]
+        if root.tool != "plain":
+            for unread in self.files.skipped:
+                if unread.file in used.files or any(below(folder, unread.file) for folder in used.folders):
+                    out.append((f"{unread.file}: {unread.reason}", unread.file))
+        return out
 
     def contents(self, root: Root) -> dict[str, bytes]:
         """Everything that a root is made of."""
@@ -73,7 +86,7 @@ def stage(
     wanted: dict[tuple[object, ...], tuple[_Side, Root]] = {}
     for side in (before, after):
         for root, key in keys[id(side)].items():
-            if root.environment in changed and not root.refused and not side.inputs[root].problems:
+            if root.environment in changed and not side.problems(root):
                 wanted.setdefault(key, (side, root))
     done = _rendered(wanted)
     parts = []
@@ -83,10 +96,28 @@ def stage(
             _part(name, side, other, keys[id(side)], done, shared) for side, other in ((before, after), (after, before))
         ]
         known = set(built[0][1])
-        parts.append(Part(name, built[0][0], built[1][0], tuple(note for note in built[1][1] if note not in known)))
+        notes = tuple(note for note in built[1][1] if note not in known)
+        parts.append(Part(name, built[0][0], built[1][0], notes, _remarks(name, after, keys[id(after)], done)))
     unchanged = tuple(name for name in names if name not in changed)
     used = tuple(frozenset(path for one in side.inputs.values() for path in one.files) for side in (before, after))
     return Staged(tuple(parts), unchanged, (used[0], used[1]))
+
+
+def _remarks(
+    name: str,
+    side: _Side,
+    keys: Mapping[Root, tuple[object, ...]],
+    done: Mapping[tuple[object, ...], Documents | cage.Failed],
+) -> tuple[str, ...]:
+    roots = [root for root in side.roots if root.environment == name]
+    good = [root for root in roots if not isinstance(done.get(keys[root]), (cage.Failed, type(None)))]
+    versions = {"kustomize": kustomize.version, "helm": helm.version}
+    used = [versions[tool]() for tool in sorted({root.tool for root in good} & versions.keys())]
+    return (f"{len(good)} of {_number(len(roots), 'root')} rendered{' with ' if used else ''}{' and '.join(used)}",)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _of(keys: Mapping[Root, tuple[object, ...]], name: str) -> list[tuple[object, ...]]:
@@ -113,7 +144,10 @@ def _read(sides: tuple[Files, Files], roots: tuple[Sequence[Root], Sequence[Root
 
 
 def _joined(first: Files, more: Files) -> Files:
-    return first._replace(contents=dict(sorted({**first.contents, **more.contents}.items())), links=more.links)
+    known = {unread.file for unread in first.skipped}
+    skipped = [*first.skipped, *(unread for unread in more.skipped if unread.file not in known)]
+    contents = dict(sorted({**first.contents, **more.contents}.items()))
+    return first._replace(contents=contents, links=more.links, skipped=skipped)
 
 
 def _chosen(names: frozenset[str], folders: frozenset[str]) -> Chosen:
@@ -134,7 +168,7 @@ def _inputs(files: Files, root: Root) -> kustomize.Inputs:
     if root.refused:
         return kustomize.Inputs(frozenset(), frozenset())
     if root.tool == "kustomize":
-        return kustomize.inputs(files, root.path, root.edits)
+        return kustomize.inputs(files, root.path, root.edits, root.generated)
     if root.tool == "helm":
         return helm.inputs(files, root.path, root.helm or Helm(root.name))
     return kustomize.Inputs(frozenset(discover.plain_files(files, root)), frozenset())
@@ -144,25 +178,34 @@ def _rendered(
     wanted: Mapping[tuple[object, ...], tuple[_Side, Root]],
 ) -> dict[tuple[object, ...], Documents | cage.Failed]:
     import os
+    from threading import Lock
+
+    lock, count, watch = Lock(), [0], watcher.get()
 
     def one(job: tuple[_Side, Root]) -> Documents | cage.Failed:
         try:
             return _documents(*job)
         except cage.Failed as failed:
             return failed
+        finally:
+            with lock:
+                count[0] += 1
+                if watch is not None:
+                    watch(count[0], len(wanted))
 
     if len(wanted) <= 1:
         return {key: one(job) for key, job in wanted.items()}
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1, 8)) as pool:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(len(wanted), cores, 16)) as pool:
         return dict(zip(wanted, pool.map(one, wanted.values()), strict=True))
 
 
 def _documents(side: _Side, root: Root) -> Documents:
     used = side.inputs[root]
     if root.tool == "kustomize":
-        out, traced = kustomize.build(side.files, used, root.path, root.edits)
+        out, traced = kustomize.build(side.files, used, root.path, root.edits, root.generated)
         folder = kustomize.real(root.path, side.files.links)
         found: Documents = (
             kustomize.untraced(out, folder) if traced else [(text, None) for text in kustomize.split(out)]
@@ -193,8 +236,7 @@ def _part(
         if root.environment != name:
             continue
         key = keys[root]
-        title = root.name if root.name == name else f"{name}: {root.name}"
-        problems = [(root.refused, root.file)] if root.refused else list(side.inputs[root].problems)
+        problems = side.problems(root)
         found = done.get(key)
         if isinstance(found, cage.Failed):
             problems.append((str(found), root.file))
@@ -202,7 +244,7 @@ def _part(
         known = "" if key in shared and not (root.setting or "").startswith("environments.") else None
         for reason, file in problems:
             lines = (root.line, root.line) if file == root.file else None
-            reason = f"{title} is not rendered with {root.tool}: {reason}"
+            reason = f"{root.name} is not {'read' if root.tool == 'plain' else f'rendered with {root.tool}'}: {reason}"
             unread.append(Unread(file, lines, reason, root.setting, known))
         if problems or found is None or isinstance(found, cage.Failed):
             continue
@@ -215,7 +257,9 @@ def _part(
                 contents[path] = data
                 made[path] = Made(root.namespace, _itself(path))
             continue
-        file = f"{title} ({root.tool} {root.path})"
+        file = base = f"{root.name} ({root.tool} {root.path})"
+        while file in contents:
+            file = f"{base} {len(contents)}"
         data, pieces = _file(found)
         contents[file] = data
         if root.tool == "helm":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bot.manifests.generated import is_generated
@@ -9,16 +10,26 @@ from bot.report.escape import plain
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object, Snapshot
+    from bot.review import Manifests
 
 
-def manifests(snapshot: Snapshot) -> str:
+def manifests(found: Sequence[Manifests]) -> str:
     """Every object in order of file and line; nothing when there is none. An item of a List stands alone, as JSON."""
-    return _stream(snapshot, _all(snapshot))
+    return _environments(found, _all)
 
 
-def generated(snapshot: Snapshot) -> str:
+def generated(found: Sequence[Manifests]) -> str:
     """Only what Kyverno would create, each object with the rule that makes it; nothing when there is none."""
-    return _stream(snapshot, [item for item in _all(snapshot) if is_generated(item)])
+    return _environments(found, lambda snapshot: [item for item in _all(snapshot) if is_generated(item)])
+
+
+def _environments(found: Sequence[Manifests], chosen: Callable[[Snapshot], list[Object]]) -> str:
+    """One after the other, each under its name where there are several."""
+    out = []
+    for one in found:
+        text = _stream(one.snapshot, chosen(one.snapshot))
+        out.append(f"---\n# environment {plain(one.name)}\n{text}" if text and len(found) > 1 else text)
+    return "".join(out)
 
 
 def _all(snapshot: Snapshot) -> list[Object]:
