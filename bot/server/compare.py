@@ -73,8 +73,9 @@ def _run(arguments: list[str], folder: str, limits: Limits, render: bool) -> tup
         "TMPDIR": folder,
         "NETREACH_RENDER": "on" if render else "off",
     }
-    # The unit of ulimit -v is 1,024 bytes.
-    limited = ["sh", "-c", 'ulimit -v "$0" && exec "$@"', str(limits.memory // 1024), sys.executable, "-m", "bot"]
+    # The unit of ulimit -v is 1,024 bytes. The limit of CPU time ends it too where this process is gone.
+    script = f'ulimit -v {limits.memory // 1024} && ulimit -t {limits.review} && exec "$0" "$@"'
+    limited = ["sh", "-c", script, sys.executable, "-m", "bot"]
     with subprocess.Popen(  # noqa: S603
         [*limited, *arguments],
         cwd=folder,

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import time
 from typing import TYPE_CHECKING
 
 from bot.errors import GitError
@@ -38,6 +39,7 @@ class Cache:
             if _packs(path) > MOST_PACKS:
                 # A fetch of all commits and trees is cheaper than to keep many small packs in order.
                 shutil.rmtree(path, ignore_errors=True)
+            self._unlock(path)
             mirror.init(path, url)
             try:
                 yield path
@@ -62,6 +64,16 @@ class Cache:
                 if locked:
                     shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
                     total -= bytes_
+
+    def _unlock(self, path: str) -> None:
+        """Remove the locks of a git that was killed: nobody else uses the copy, and none would take so long."""
+        oldest = time() - self._limits.fetch - 60
+        for folder, _, files in os.walk(path):
+            for name in files:
+                if name.endswith(".lock"):
+                    with suppress(OSError):
+                        if os.lstat(os.path.join(folder, name)).st_mtime < oldest:
+                            os.unlink(os.path.join(folder, name))
 
     @contextmanager
     def _locked(self, repository: int, wait: bool = True) -> Iterator[bool]:
