@@ -27,7 +27,8 @@ def load_sides(before: Files, after: Files, settings: Settings) -> tuple[Snapsho
     base = load(_with(before, context), reader)
     head = base if after is before else load(_with(after, context), reader)
     if not settings.allow_empty and not any(s.objects or s.workloads or s.unread for s in (base, head)):
-        raise NoManifests(f"no Kubernetes manifests found in {after.label} (--allow-empty to accept that)")
+        left = [f"\n{row.file}: {row.reason}" for row in after.skipped[:5]]
+        raise NoManifests(f"no Kubernetes manifests found in {after.label} (--allow-empty to accept that){''.join(left)}")
     return join(base, head)
 
 

@@ -1,4 +1,4 @@
-"""Custom resources of a side in; out, the labels of the pods that operators make of them, and namespaces that hold other pods.
+"""Custom resources and Roles of a side in; out, the labels of the pods that operators make, and namespaces that hold other pods.
 
 Labels are those that each operator documents: prometheus-operator (`pkg/operator/labels.go`), Strimzi, CloudNativePG, Zalando's
 postgres-operator, ECK, RabbitMQ's cluster operator, MongoDB's, MinIO's, Spark's, KubeVirt and Gateway API.
@@ -6,15 +6,15 @@ postgres-operator, ECK, RabbitMQ's cluster operator, MongoDB's, MinIO's, Spark's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bot.lint.near import labels_asked
+from bot.lint.near import holds, labels_asked
 from bot.policies.model import Expr, Label
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
-    from bot.manifests.snapshot import Object
+    from bot.manifests.snapshot import Object, Workload
 
 Labels = dict[str, str]
 
@@ -52,6 +52,12 @@ _ANYTHING = (
     *("HelmRelease", "HelmChart", "Kustomization", "Application", "ApplicationSet", "Workflow", "CronWorkflow"),
     *("Bundle", "App", "PackageInstall", "Subscription", "ClusterServiceVersion", "Sandbox", "Notebook"),
 )
+_GIVEN = (
+    *("service.istio.io/canonical-", "security.istio.io/", "istio.io/", "sidecar.istio.io/", "topology.istio.io/"),
+    *("linkerd.io/", "statefulset.kubernetes.io/", "apps.kubernetes.io/pod-index", "job-name", "batch.kubernetes.io/"),
+    *("pod-template-hash", "pod-template-generation", "controller-revision-hash", "controller-uid"),
+)
+"""Keys that pods get from the controller that makes them, or from a sidecar injector, and no pod template has."""
 _SPEC_LABELS = (("podMetadata", "labels"), ("template", "metadata", "labels"), ("inheritedMetadata", "labels"))
 
 
@@ -71,7 +77,21 @@ def _pods_of(context: Context) -> dict[str, list[Labels]]:
         out.setdefault(obj.namespace, []).append(labels)
     for obj in context.snapshot.by_kind(*_ANYTHING):
         out.setdefault(_target(obj), []).append({})
+    for obj in context.snapshot.by_kind("Role"):
+        if any(_makes_pods(rule) for rule in _listed(obj.value.get("rules"))):
+            out.setdefault(obj.namespace, []).append({})
     return out
+
+
+def _makes_pods(rule: Any) -> bool:
+    """Whether a rule of a Role lets somebody make pods: agents of Jenkins, notebooks of JupyterHub, workers of Airflow."""
+    if type(rule) is not dict or "" not in _listed(rule.get("apiGroups")):
+        return False
+    return bool({"pods", "*"} & {*map(str, _listed(rule.get("resources")))} and {"create", "*"} & {*map(str, _listed(rule.get("verbs")))})
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if type(value) is list else []
 
 
 def _target(obj: Object) -> str:
@@ -95,6 +115,13 @@ def may_match(context: Context, namespace: str, expr: Expr) -> bool:
         and (not labels or not asked or any(isinstance(part, Label) and part.key in labels for part in asked))
         for labels in pods_of(context).get(namespace, ())
     )
+
+
+def is_given(expr: Expr, workloads: Iterable[Workload]) -> bool:
+    """Whether a workload has all the labels that are asked for but those that a pod is given when it is made (`_GIVEN`)."""
+    asked = labels_asked(expr) or []
+    own = [part for part in asked if not (isinstance(part, Label) and part.key.startswith(_GIVEN))]
+    return len(own) < len(asked) and any(all(holds(part, workload.labels) for part in own) for workload in workloads)
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

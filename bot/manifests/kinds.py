@@ -18,8 +18,9 @@ SKIPPED = frozenset(
         "BuildConfig", "SecurityContextConstraints", "ConfigMap",
     }
 )  # fmt: skip
-"""Kinds that no part of netreach reads (a ConfigMap but for those of a CNI): their documents are not even parsed."""
+"""Kinds that no part of netreach reads (but for ConfigMaps of a CNI, and Roles to make pods): their documents are not even parsed."""
 
+_OF_PODS = re.compile(r"(?<![\w/-])pods(?![\w/-])")
 _SETTINGS_OF_A_CNI = re.compile(r"cilium|calico|flannel|kubeadm|[cC][nN][iI]|podSubnet|cluster-pool")
 
 CLUSTER_SCOPED = frozenset(
@@ -135,5 +136,7 @@ def is_skipped(text: str) -> bool:
     if found is None or found[1] not in SKIPPED or text.find("\nkind:", at) >= 0:
         return False
     if found[1] == "ConfigMap" and _SETTINGS_OF_A_CNI.search(text):
+        return False
+    if found[1] == "Role" and ("create" in text or "*" in text) and _OF_PODS.search(text):
         return False
     return _FIRST_LINE.match(text) is not None and _UNUSUAL_LINE.search(text, 0, len(text) - 1) is None

@@ -38,7 +38,7 @@ def check(context: Context) -> Iterator[Draft]:
         return
     for peer in context.peers:
         asked = labels_asked(peer.other)
-        if not asked or context.bits(peer.other):
+        if not asked or context.selected(peer.other):
             continue
         found = [
             workload

@@ -9,18 +9,21 @@ from bot.lint import words
 from bot.lint.context import namespaces_of
 from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
 from bot.lint.near import Near, labels_asked, near_miss
-from bot.lint.operators import pods_of
+from bot.lint.operators import is_given, pods_of
+from bot.policies.model import Label
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
+    from bot.policies.model import Expr
 
 RULE = Rule(
     id="NP011",
     name="peer-selects-nothing",
     severity=ERROR,
-    detects="A peer whose podSelector matches no workload where it looks. An error where one label is nearly that of a "
-    "workload (a typo), a warning otherwise. Namespaces whose workloads are not in the repository, and pods of "
-    "operators, are left alone.",
+    detects="A peer whose podSelector matches no workload where it looks. An error where one label is nearly that of "
+    "a workload (a typo), a warning otherwise. Left alone: namespaces whose workloads are not in the repository, "
+    "pods that operators make, labels that pods are given when they are made, and a switch (`redis-client: true`) "
+    "that no workload has yet.",
     why="The allow rule opens nothing, and who was meant stays locked out; in a deny rule, who was meant stays let in.",
     bad="""\
 ingress:
@@ -35,6 +38,7 @@ ingress:
 """,
     fixable=True,
 )
+_SWITCHES = frozenset({"true", "yes", "enabled", "allow", "allowed"})
 
 
 def check(context: Context) -> Iterator[Draft]:
@@ -52,10 +56,14 @@ def check(context: Context) -> Iterator[Draft]:
         near = near_miss(other, known)
         asked = words.selector(other)
         if near is not None:
-            message = f"`{asked}` matches none of {words.count(len(known), 'workload')} there; did you mean `{near.meant}`?"
+            message = (
+                f"`{asked}` matches none of {words.count(len(known), 'workload')} there; did you mean `{near.meant}`?"
+            )
             yield Draft(RULE, ERROR, peer.object, peer.path, message, f"`{near.meant}`", _edit(peer, near), asked)
         elif (
             namespaces_of(other) is not None
+            and not is_given(other, known)
+            and not _is_opt_in(context, other)
             and not context.is_beside_namespaces(peer)
             and not context.snapshot.unread
             and all(context.in_namespace(name) for name in where)
@@ -66,13 +74,35 @@ def check(context: Context) -> Iterator[Draft]:
             yield Draft(RULE, WARNING, peer.object, peer.path, message, about=asked)
 
 
+def _is_opt_in(context: Context, expr: Expr) -> bool:
+    """Whether it asks for a switch (`redis-client: "true"`) that no workload has yet: clients are to set it."""
+    used = context.once(
+        "label keys", lambda: {key for workload in context.snapshot.workloads for key in workload.labels}
+    )
+    return any(
+        isinstance(part, Label)
+        and part.key not in used
+        and (part.operator == "exists" or _SWITCHES.issuperset(part.values))
+        for part in labels_asked(expr) or ()
+    )
+
+
 def _edit(peer: Peer, near: Near) -> Edit | None:
     if near.key != near.meant_key:
         return None
-    for at in ((*peer.path, "podSelector", "matchLabels", near.key), (*peer.path, "pods", "podSelector", "matchLabels", near.key)):
+    for at in (
+        (*peer.path, "podSelector", "matchLabels", near.key),
+        (*peer.path, "pods", "podSelector", "matchLabels", near.key),
+    ):
         value: object = peer.object.value
         for step in at:
-            value = value[step] if type(value) is list and isinstance(step, int) else value.get(step) if type(value) is dict else None
+            value = (
+                value[step]
+                if type(value) is list and isinstance(step, int)
+                else value.get(step)
+                if type(value) is dict
+                else None
+            )
         if value == near.value:
             return Edit("set", at, near.meant_value)
     return None

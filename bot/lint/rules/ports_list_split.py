@@ -58,10 +58,11 @@ def check(context: Context) -> Iterator[Draft]:
 
 
 def _is_split(peers: Item, ports: Item) -> bool:
+    """What one stray dash makes of a rule; ports of DNS are let out to everywhere on purpose."""
     return bool(
         peers.peers
-        and not peers.ports
+        and peers.value.keys().isdisjoint({"ports"})
         and ports.ports
-        and not ports.peers
-        and any(port.get("port") not in (53, "dns") for port in ports.ports)
+        and ports.value.keys().isdisjoint({"from", "to"})
+        and all(port.get("port") not in (53, "dns") for port in ports.ports)
     )
