@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.policies.model import And, Everything, Expr, InNamespace, Kind
+from bot.lint.context import namespaces_of
+from bot.lint.near import labels_asked
+from bot.policies.model import And, Everything, Expr, InNamespace, Kind, Label
 from bot.policies.traffic import intersect
 
 if TYPE_CHECKING:
@@ -35,6 +37,18 @@ def subjects_meet(context: Context, left: Expr, right: Expr) -> bool:
     if context.slots:
         return bool(context.bits(left) & context.bits(right))
     return left == right or _is_wide(left, right) or _is_wide(right, left)
+
+
+def may_meet(left: Expr, right: Expr) -> bool:
+    """Whether a pod that is not in the repository may be selected by both: they are of one namespace, and no label is asked for twice."""
+    namespaces = namespaces_of(left), namespaces_of(right)
+    if namespaces[0] and namespaces[1] and set(namespaces[0]).isdisjoint(namespaces[1]):
+        return False
+    wanted = {part.key: set(part.values) for part in labels_asked(left) or () if isinstance(part, Label) and part.values}
+    return not any(
+        isinstance(part, Label) and part.values and not wanted.get(part.key, set(part.values)) & set(part.values)
+        for part in labels_asked(right) or ()
+    )
 
 
 def _is_wide(left: Expr, right: Expr) -> bool:

@@ -134,8 +134,8 @@ class AdminPolicies:
         selectors = self._terms.selectors
         if "namespaces" in fields:
             at = (*path, "namespaces")
-            _check_nesting(fields["namespaces"], at, flaws)
-            return self._terms.pods(selectors.read(fields["namespaces"], "namespace", at, flaws), EVERYTHING)
+            where = _without_nesting(fields["namespaces"], at, flaws)
+            return self._terms.pods(selectors.read(where, "namespace", at, flaws), EVERYTHING)
         at = (*path, "pods")
         inner = mapping(fields["pods"], at, flaws)
         if not inner.keys() <= _NAMESPACED_POD:
@@ -280,9 +280,11 @@ _NESTED = (
 )
 
 
-def _check_nesting(value: object, path: Path, flaws: list[Flaw]) -> None:
-    if isinstance(value, dict):
-        flaws.extend(Flaw((*path, name), _NESTED) for name in value if name in _OLD)
+def _without_nesting(value: object, path: Path, flaws: list[Flaw]) -> object:
+    if not isinstance(value, dict) or value.keys().isdisjoint(_OLD):
+        return value
+    flaws.extend(Flaw((*path, name), _NESTED) for name in value if name in _OLD)
+    return {name: inner for name, inner in value.items() if name not in _OLD}
 
 
 def _check_version(obj: Object, api: _Api, flaws: list[Flaw]) -> None:

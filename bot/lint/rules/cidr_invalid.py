@@ -37,6 +37,8 @@ ipBlock:
 _FIELDS = frozenset({"cidr", "except", "networks", "nets", "notNets", "fromCIDR", "toCIDR"})
 _LISTS = ("fromCIDR", "toCIDR")
 _SETS = ("fromCIDRSet", "toCIDRSet")
+_UNFILLED = ("'<", "'${", "'{{", "'$(")
+"""How a placeholder begins: unresolved-selector-value tells of those."""
 _SECTIONS = ("ingress", "ingressDeny", "egress", "egressDeny")
 
 
@@ -45,6 +47,8 @@ def check(context: Context) -> Iterator[Draft]:
     told: set[tuple[int, Path]] = set()
     for problem in context.problems:
         named = [step for step in problem.path if isinstance(step, str)]
+        if any(mark in problem.reason for mark in _UNFILLED):
+            continue
         if named and (named[-1] in _FIELDS or (named[-1] == "ipBlock" and "CIDR" in problem.reason)):
             told.add((id(problem.object), problem.path))
             edit = _edit(problem.object.value, problem.path)

@@ -45,6 +45,8 @@ def check(context: Context) -> Iterator[Draft]:
         rule = _at(peer.object.value, peer.path[:-2])
         if name not in _WIDE or type(rule) is not dict or rule.get("toPorts") or rule.get("icmps"):
             continue
+        if _at(peer.object.value, (*peer.path[:-4], f"{peer.direction}Deny")):
+            continue  # an allow of everything that deny rules are cut out of
         exposed = peer.direction == "ingress" and any(
             context.exposed().get(slot) for slot in context.subjects(peer.policy, "ingress")
         )

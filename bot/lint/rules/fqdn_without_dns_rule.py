@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.lint import words
 from bot.lint.finding import ERROR, WARNING, Draft, Rule
-from bot.lint.overlap import subjects_meet
+from bot.lint.overlap import may_meet, subjects_meet
 from bot.policies.cilium.peers import FQDN
 from bot.policies.model import Label
 
@@ -59,7 +59,8 @@ def check(context: Context) -> Iterator[Draft]:
         if at in told:
             continue
         pods = context.bits(peer.subject)
-        covering = [(subject, l7) for subject, l7 in proxied if subjects_meet(context, subject, peer.subject)]
+        meet = subjects_meet if pods else _may_meet
+        covering = [(subject, l7) for subject, l7 in proxied if meet(context, subject, peer.subject)]
         left = pods
         for subject, _ in covering:
             left &= ~context.bits(subject)
@@ -71,6 +72,10 @@ def check(context: Context) -> Iterator[Draft]:
             message = f"no DNS rule lets these pods look up `{name}`: its addresses are never learnt"
             fix = f"`matchName: {name}` in `rules.dns`"
             yield Draft(RULE, ERROR if pods else WARNING, peer.object, peer.path, message, fix, about=name)
+
+
+def _may_meet(context: Context, left: Expr, right: Expr) -> bool:
+    return may_meet(left, right)
 
 
 def _finding(context: Context, peer: Peer, name: str, left: int) -> Draft:

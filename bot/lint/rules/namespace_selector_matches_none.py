@@ -61,8 +61,10 @@ def _unmatched(context: Context, peer: Peer, asked: list[Expr]) -> Iterator[Draf
             continue
         for value in part.values:
             if value in known and part.key not in known[value].labels:
-                message = f"no namespace has the label `{part.key}: {value}`; the namespace `{value}` does not"
-                yield _finding(peer, ERROR, message, part.key, value, value)
+                declared = known[value].object is not None
+                if declared or "name" in part.key:  # the labels of one that is not declared here are not known
+                    message = f"no namespace has the label `{part.key}: {value}`; the namespace `{value}` does not"
+                    yield _finding(peer, ERROR if declared else WARNING, message, part.key, value, value)
                 return
             for other in known.values():
                 own = other.labels.get(part.key, "")
