@@ -47,7 +47,7 @@ def unset(policy: dict[str, Any]) -> list[Unset]:
             for null in nulls(spec, path):
                 field = str(null[-1])
                 if field not in SECTIONS:
-                    found = f"{_shown(null)} has no value, which means {MEANS[field]}"
+                    found = f"{_shown(null)} has no value, which means {MEANS.get(field, 'an empty value')}"
                     out.setdefault(found, Unset(null_in_policy.RULE.id, found))
     if not out:
         for path, spec in _specs(policy):

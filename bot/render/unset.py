@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.render.model import Unusable, documents, line_of, mapping, text
 from bot.render.origin import FromTemplate, Piece, values_of
@@ -18,9 +18,31 @@ _LOOKED_AT = 12
 Path = tuple["str | int", ...]
 
 
+class Unset(NamedTuple):
+    """A place of a policy that is empty for want of a value: whose it is, the value's name, and the template's file and line."""
+
+    kind: str
+    name: str
+    path: Path
+    value: str
+    file: str
+    line: int
+
+
 def empty_selectors(origin: FromTemplate) -> tuple[str, ...]:
-    """One sentence for each place of a policy that is empty for want of a value: the value's name, and the template's line."""
-    out: dict[str, None] = {}
+    """One sentence for each of them."""
+    return tuple(_sentence(one) for one in unset(origin))
+
+
+def _sentence(one: Unset) -> str:
+    effect = "" if one.path[-2:-1] == ("matchLabels",) else " and selects everything"
+    field = ".".join(map(str, one.path))
+    return f"{one.kind} {one.name}: {field} is empty{effect}, because {one.value} is not set ({one.file}:{one.line})"
+
+
+def unset(origin: FromTemplate) -> tuple[Unset, ...]:
+    """Each place of a policy that is empty for want of a value, once."""
+    out: dict[Unset, None] = {}
     for piece in origin.pieces:
         if piece.source is None or "Policy" not in piece.text or piece.source not in origin.sources.own:
             continue
@@ -47,7 +69,7 @@ def _empty(value: Any, path: Path) -> Iterator[Path]:
             yield from _empty(item, (*path, index))
 
 
-def _told(origin: FromTemplate, piece: Piece, source: str, value: dict[str, Any], path: Path) -> Iterator[str]:
+def _told(origin: FromTemplate, piece: Piece, source: str, value: dict[str, Any], path: Path) -> Iterator[Unset]:
     lines = line_of(piece.text.encode("utf-8", "replace"), path)
     if lines is None:
         return
@@ -62,13 +84,11 @@ def _told(origin: FromTemplate, piece: Piece, source: str, value: dict[str, Any]
             break
         for name in values_of(line):
             names.setdefault(name, number)
-    title = f"{text(value.get('kind'))} {text(mapping(value.get('metadata')).get('name'))}"
-    effect = "" if path[-2:-1] == ("matchLabels",) else " and selects everything"
+    own = text(value.get("kind")), text(mapping(value.get("metadata")).get("name"))
     for name, number in names.items():
         found = origin.set_at(name, source)
         if found is None or origin.value(name, found[0], source) in (None, "", {}, []):
-            field, unset = ".".join(map(str, path)), ".Values." + ".".join(name)
-            yield f"{title}: {field} is empty{effect}, because {unset} is not set ({source}:{number})"
+            yield Unset(*own, path, ".Values." + ".".join(name), source, number)
 
 
 def _depth(line: str) -> int:

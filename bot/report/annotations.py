@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.gate.verdict import blocks
+from bot.gate.verdict import blocks, lint_fails
 from bot.report import sides
 from bot.report.escape import plain
 from bot.report.fold import folded
 from bot.report.words import Names, cause_name, cause_words, change_ports, number, plain_set
 
 if TYPE_CHECKING:
+    from bot.lint.finding import Finding as Mistake
     from bot.reachability.change import Cause, Change
     from bot.review import Environment, Review
 
@@ -32,11 +33,15 @@ class Annotation(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """An annotation with what it is about: a row of an environment, or (None) something that could not be read."""
+    """An annotation with what it is about: a row of an environment, a mistake that lint found, a rule or expectation that is broken
+    (`broken`: which), or (none of these) something that could not be read.
+    """
 
     annotation: Annotation
     environment: Environment
     change: Change | None
+    mistake: Mistake | None = None
+    broken: str = ""
 
 
 def review(value: Review, most: int = 50) -> list[Annotation]:
@@ -66,6 +71,8 @@ def _environment(environment: Environment, value: Review) -> Iterator[Finding]:
         message = plain(unread.reason, 1000) + (f"\nSetting: {plain(unread.setting, 100)}" if unread.setting else "")
         title = f"{prefix}Could not be read, so this is not a pass"
         yield Finding(Annotation(level, unread.file, first, last, title, message), environment, None)
+    yield from _broken(environment, value, prefix)
+    yield from _mistakes(environment, value, prefix)
     names = Names(environment.endpoints, environment.sizes)
     for change in environment.changes:
         file, lines = _place(change, environment)
@@ -82,6 +89,34 @@ def _environment(environment: Environment, value: Review) -> Iterator[Finding]:
             environment,
             change,
         )
+
+
+def _broken(environment: Environment, value: Review, prefix: str) -> Iterator[Finding]:
+    """Rules and expectations that fail the gate, at no line of the head: they are the base side's."""
+    if environment.gated is None and environment.expected is None:
+        return
+    from bot.report.gated import told
+
+    for one in told(environment):
+        if one.style == "error":
+            message = plain(one.text, 1500) + (f"\nWitness: {plain(one.witness, 500)}" if one.witness else "")
+            title = plain(f"{prefix}Broken: {one.label}", LONGEST_TITLE)
+            yield Finding(Annotation("failure", "", 0, 0, title, message), environment, None, None, one.label)
+
+
+def _mistakes(environment: Environment, value: Review, prefix: str) -> Iterator[Finding]:
+    """What lint found that is new; what is for information only stays in the report."""
+    if environment.lint is None:
+        return
+    for one in environment.lint.new:
+        if one.severity == "info":
+            continue
+        fails = one.severity == "error" and lint_fails((one,), value.fail_on)
+        first, last = _lines(one.lines, value)
+        title = plain(f"{prefix}{one.rule} {one.name}: {one.object}", LONGEST_TITLE)
+        message = f"{plain(one.message.replace('`', ''), 2000)}\nFix: {plain(one.fix.replace('`', ''), 1000)}\n{one.docs}"
+        level = "failure" if fails else "warning"
+        yield Finding(Annotation(level, one.file, first, last, title, message), environment, None, one)
 
 
 def _level(change: Change, value: Review) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bot.gate.verdict import lint_fails
 from bot.report import sides
 from bot.report.escape import code, plain, prose, target
 from bot.report.words import number
@@ -12,7 +13,7 @@ from bot.report.words import number
 if TYPE_CHECKING:
     from bot.lint.finding import Finding, Lint
     from bot.report.text import Line
-    from bot.review import Linted, Side
+    from bot.review import Environment, Linted, Review, Side
 
 ICONS = {"error": "❌", "warning": "⚠️", "info": "🔵"}
 _STYLES = {"error": "error", "warning": "warning", "info": "note"}
@@ -39,6 +40,17 @@ def counts(lint: Lint) -> str:
     """`2 new, 1 fixed, 5 unchanged`; nothing for nothing."""
     parts = ((lint.new, "new"), (lint.fixed, "fixed"), (lint.unchanged, "unchanged"))
     return ", ".join(f"{len(found):,} {word}" for found, word in parts if found)
+
+
+def blocking(value: Review) -> list[tuple[Finding, Environment]]:
+    """The new errors that fail the gate."""
+    return [
+        (one, environment)
+        for environment in value.environments
+        if environment.lint is not None and lint_fails(environment.lint.new, value.fail_on)
+        for one in environment.lint.new
+        if one.severity == "error"
+    ]
 
 
 def lines(found: Sequence[Finding], most: int = MOST) -> list[Line]:

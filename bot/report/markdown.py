@@ -148,6 +148,11 @@ def _headline(value: Review) -> str:
         return f"incomplete. {number(places, 'place')} could not be read, so this is not a pass"
     words = {"blocked": "blocked", "look": "needs a look", "allowed": "changed and allowed"}[value.verdict]
     rows = _all(value)
+    if "lint-error" in value.fail_on and not any(blocks(row, value.fail_on) for row, _ in rows):
+        from bot.report.linted import blocking
+
+        for error, _ in blocking(value)[:1]:
+            words += f". {error.rule}: {prose(error.message, 300)} ({code(sides.place(error.file, error.lines), 120)})"
     if not rows:
         return words
     change, environment = min(rows, key=lambda row: _hurt(row[0], value))
@@ -208,6 +213,11 @@ def _counts(value: Review) -> str:
     if stopped:
         fail = "fails" if stopped == 1 else "fail"
         sentences.append(f"{number(stopped, 'group')} of {len(rows)} {fail} the gate ({', '.join(value.fail_on)}).")
+    if "lint-error" in value.fail_on:
+        from bot.report.linted import blocking
+
+        if errors := len(blocking(value)):
+            sentences.append(f"{number(errors, 'new lint error')} {'fails' if errors == 1 else 'fail'} the gate.")
     return " ".join(sentences)
 
 

@@ -12,6 +12,7 @@ from bot import __version__
 from bot.report.annotations import Finding, findings
 
 if TYPE_CHECKING:
+    from bot.lint.finding import Finding as Mistake
     from bot.review import Review
 
 MOST = 5_000
@@ -21,6 +22,7 @@ _RULES = {
     "widened": ("PathWidened", "A network path is widened", "A path that was open is open for more traffic."),
     "closed": ("PathClosed", "A network path is closed", "A path that was open is closed: something may stop working."),
     "narrowed": ("PathNarrowed", "A network path is narrowed", "A path is open for less traffic than it was."),
+    "rule": ("RuleBroken", "A rule or an expectation is broken", "What must or must not be reachable no longer is so."),
     "incomplete": ("CouldNotBeRead", "Something could not be read", "Nothing is known about what it says."),
 }
 
@@ -30,9 +32,11 @@ def review(value: Review) -> str:
     import json
 
     found = findings(value)
-    rules = list(_RULES)
+    mistakes = {row.mistake.rule: row.mistake for row in found if row.mistake is not None}
+    rules = [*_RULES, *sorted(mistakes)]
+    known = [_rule(name) for name in _RULES] + [_lint_rule(mistakes[name]) for name in sorted(mistakes)]
     run = {
-        "tool": {"driver": {"name": "netreach", "version": __version__, "rules": [_rule(name) for name in rules]}},
+        "tool": {"driver": {"name": "netreach", "version": __version__, "rules": known}},
         "automationDetails": {"id": "netreach/"},
         "columnKind": "utf16CodeUnits",
         "results": [_result(row, rules) for row in found[:MOST]],
@@ -55,11 +59,37 @@ def _rule(name: str) -> dict[str, Any]:
     }
 
 
+def _lint_rule(mistake: Mistake) -> dict[str, Any]:
+    """A rule of lint, as its page tells it."""
+    from bot.lint import registry
+
+    entry = registry.BY_ID.get(mistake.rule)
+    own = registry.rule(entry) if entry is not None else None
+    return {
+        "id": mistake.rule,
+        "name": "".join(word.capitalize() for word in mistake.name.split("-")),
+        "shortDescription": {"text": own.detects if own is not None else mistake.name},
+        "fullDescription": {"text": own.why if own is not None else mistake.name},
+        "helpUri": mistake.docs,
+        "help": {"text": f"{own.fix if own is not None else mistake.fix}\n{mistake.docs}"},
+        "defaultConfiguration": {"level": "note" if mistake.severity == "info" else mistake.severity},
+        "properties": {"tags": ["network", "lint"]},
+    }
+
+
+def _name(row: Finding) -> str:
+    if row.mistake is not None:
+        return row.mistake.rule
+    if row.broken:
+        return "rule"
+    return row.change.change if row.change is not None else "incomplete"
+
+
 def _result(row: Finding, rules: list[str]) -> dict[str, Any]:
-    name = row.change.change if row.change is not None else "incomplete"
+    name = _name(row)
     at = row.annotation
     return {
-        "ruleId": f"netreach/{name}",
+        "ruleId": name if row.mistake is not None else f"netreach/{name}",
         "ruleIndex": rules.index(name),
         "level": _LEVELS[at.level],
         "message": {"text": f"{at.title}\n{at.message}"},
@@ -91,8 +121,10 @@ def _fingerprint(row: Finding) -> str:
     """The same from one commit to the next while it says the same of the same objects, wherever their lines are."""
     import hashlib
 
-    if row.change is None:
-        said: tuple[object, ...] = (row.annotation.file, row.annotation.message)
+    if row.mistake is not None:
+        said: tuple[object, ...] = (row.mistake.rule, row.mistake.object, row.mistake.message)
+    elif row.change is None:
+        said = (row.annotation.file, row.annotation.message)
     else:
         causes = sorted((cause.object, cause.change) for cause in row.change.causes)
         said = (row.change.change, row.change.sources, row.change.destinations, causes, row.change.after)

@@ -332,6 +332,11 @@ def _blocked(value: Review, stopped: int, fail: str) -> str:
 
 
 def effect(value: PolicyEffect) -> list[Line]:
+    if "lint-error" in value.fail_on:
+        from bot.report.linted import blocking
+
+        if errors := blocking(value):
+            rows.append(f"{number(len(errors), 'new lint error')} ({clean(', '.join(sorted({e.rule for e, _ in errors})), 300)})")
     """What one policy selects, and what it opens and closes against the same cluster without it."""
     found = value.effect
     lines: list[Line] = [[("title", clean(found.title)), ("place", f"  {clean(sides.place(found.file, found.lines))}")]]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from bot.lint import words
 from bot.lint.finding import ERROR, INFO, Draft, Path, Rule
 from bot.lint.suppress import annotation
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
+    from bot.manifests.snapshot import Object
 
 RULE = Rule(
     id="NP014",
@@ -40,42 +42,81 @@ spec:
 SELECT_ALL = "netreach/select-all"
 MEANS = {
     "podSelector": "all pods",
+    "endpointSelector": "all pods",
     "namespaceSelector": "nothing: the field counts as absent",
+    "nodeSelector": "nothing: the field counts as absent",
     "matchLabels": "no label is asked for",
     "matchExpressions": "no label is asked for",
     "values": "no value",
     "from": "everybody",
+    "fromEndpoints": "everybody",
     "to": "everywhere",
+    "toEndpoints": "everywhere",
     "ports": "every port",
+    "toPorts": "every port",
     "ingress": "no rule",
     "egress": "no rule",
 }
+_KINDS = frozenset({"NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"})
+_DEEPEST = 30
 
 
 def check(context: Context) -> Iterator[Draft]:
-    """Every such null of a NetworkPolicy, unless the policy says that it is meant."""
+    """Every such null, unless the policy says that it is meant."""
     memo = context.run.memo
-    for view in context.views:
-        found = memo.get(("nulls", id(view.object)))
+    for policy in context.chain.policies:
+        obj = policy.object
+        if obj is None or obj.kind not in _KINDS:
+            continue
+        found = memo.get(("nulls", id(obj)))
         if found is None:
-            found = memo[("nulls", id(view.object))] = tuple(nulls(view.spec, ("spec",)))
-        if found and not annotation(view.object, SELECT_ALL).strip():
+            found = memo[("nulls", id(obj))] = tuple(_of_policy(obj.value))
+        if found and not annotation(obj, SELECT_ALL).strip():
             for path in found:
-                field = str(path[-1])
-                severity = INFO if field in ("ingress", "egress") else ERROR
-                yield Draft(RULE, severity, view.object, path, f"`{field}` has no value, which means {MEANS[field]}")
+                yield _finding(context, obj, path)
+
+
+def _finding(context: Context, obj: Object, path: Path) -> Draft:
+    field = str(path[-1])
+    severity = INFO if len(path) == 2 and field in ("ingress", "egress") else ERROR
+    means = "an empty value" if path[-2:-1] == ("matchLabels",) else MEANS[field]
+    why = _because(context, obj, path) if context.snapshot.made else ""
+    return Draft(RULE, severity, obj, path, f"`{field}` has no value{why}, which means {means}")
+
+
+def _because(context: Context, obj: Object, path: Path) -> str:
+    """What the chart that it was rendered from wants and nobody sets."""
+    from bot.render.origin import FromTemplate
+    from bot.render.unset import unset
+
+    made = context.snapshot.made.get(context.snapshot.where[obj][0])
+    if made is None or not isinstance(made.origin, FromTemplate):
+        return ""
+    origin = made.origin
+    known = context.once(f"unset {context.snapshot.where[obj][0]}", lambda: unset(origin))
+    names = [one.value for one in known if (one.kind, one.name, one.path) == (obj.kind, obj.name, path)]
+    if not names:
+        return ""
+    return f" because {words.listed([f'`{name}`' for name in names])} {'is' if len(names) == 1 else 'are'} not set"
+
+
+def _of_policy(value: Any) -> Iterator[Path]:
+    yield from nulls(value.get("spec"), ("spec",))
+    yield from nulls(value.get("specs"), ("specs",))
 
 
 def nulls(value: Any, path: Path) -> Iterator[Path]:
-    """Where below `path` a field that means something when it is absent has no value."""
+    """Where below `path` a field that means something when it is absent, or a label, has no value."""
+    if len(path) > _DEEPEST:
+        return
     if type(value) is dict:
         for key, inner in value.items():
             if inner is None:
-                if key in MEANS and path[-1] != "matchLabels":
+                if key in MEANS or path[-1] == "matchLabels":
                     yield (*path, key)
-            elif type(inner) is not str:
+            elif type(inner) in (dict, list):
                 yield from nulls(inner, (*path, key))
     elif type(value) is list:
         for index, inner in enumerate(value):
-            if type(inner) is dict:
+            if type(inner) in (dict, list):
                 yield from nulls(inner, (*path, index))
