@@ -19,8 +19,8 @@ RULE = Rule(
     name="feature-unsupported",
     severity=WARNING,
     detects="`endPort`, protocol SCTP or a named port where the CNI (in its version) does not enforce them; nodes "
-    "and domain names as peers of admin policies in Calico; HTTP rules in Calico's policies. For information only "
-    "where a setting of the CNI switches them on.",
+    "and domain names as peers of admin policies in Calico. For information only where a setting of the CNI switches "
+    "them on, and HTTP rules of Calico's policies.",
     why="Depending on the CNI such a rule opens nothing, opens one port of many, or denies everything; the "
     "manifest does not show it.",
     bad="""\
@@ -95,7 +95,7 @@ def _of_calico(obj: Object) -> Iterator[Draft]:
                             yield Draft(RULE, WARNING, obj, (*at, "to", which, field), message)
             elif type(rule) is dict and rule.get("http") is not None and "projectcalico.org" in obj.api_version:
                 message = "without Calico's Envoy sidecars `http` is ignored: the rule allows any request"
-                yield Draft(RULE, WARNING, obj, (*at, "http"), message)
+                yield Draft(RULE, INFO, obj, (*at, "http"), message)
 
 
 def _listed(value: Any, field: str) -> list[Any]:
