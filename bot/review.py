@@ -89,6 +89,18 @@ class Side(NamedTuple):
     sha: str | None
 
 
+class Staged(NamedTuple):
+    """What the staged policies that a change adds or edits would do if they were enforced, against the cluster after it.
+
+    `policies`: (title, file, lines). `changes`: only those that one of them has a part in. They count for nothing: not in
+    the totals, not for the verdict.
+    """
+
+    policies: tuple[tuple[str, str, tuple[int, int]], ...]
+    endpoints: dict[str, EndpointFacts]
+    changes: tuple[Change, ...]
+
+
 class Environment(NamedTuple):
     """One cluster's review. `verdict`: pass, allowed, look, blocked or incomplete.
 
@@ -96,7 +108,7 @@ class Environment(NamedTuple):
     `endpoints` does not hold them all (reports name a set by its namespace where it is complete). `notes` are about this
     change or everything, `remarks` hold before and after it alike. `gated`: what the config's rules and allow entries come to,
     `expected` the repository's expectations; `audit`: the namespaces whose protection differs. `lint`: the mistakes that are new,
-    mended and left.
+    mended and left. `staged`: where the change adds or edits policies that are staged.
     """
 
     name: str
@@ -120,6 +132,7 @@ class Environment(NamedTuple):
     expected: Expected | None = None
     audit: tuple[AuditChange, ...] = ()
     lint: Lint | None = None
+    staged: Staged | None = None
 
 
 class Review(NamedTuple):
@@ -368,7 +381,20 @@ def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
         judged.expected,
         judged.audit,
         linted,
+        _staged(head, lowered, settings.known_complete),
     )
+
+
+def _staged(head: Snapshot, lowered: Lowered, complete: Sequence[str]) -> Staged | None:
+    """What the staged policies of the head would do that the base has not, or has otherwise."""
+    from bot.reachability.staged import if_enforced
+
+    if lowered.staged is None:
+        return None
+    found = if_enforced(head, lowered, lowered.staged, complete)
+    new = lowered.staged.new
+    policies = tuple((policy.title, *head.location(policy.object)) for policy in new if policy.object is not None)
+    return Staged(policies, found.endpoints, found.changes)
 
 
 def listing(place: Place, settings: Settings) -> Listing:

@@ -36,15 +36,18 @@ _FREE: tuple[Traffic, Names] = (UNIVERSE, ())
 class NetworkPolicies:
     """Lowers the NetworkPolicies of one run."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, staged: bool = False) -> None:
+        """`staged`: they are Calico's StagedKubernetesNetworkPolicies, of its own API group and with a `stagedAction`."""
         self._terms = terms
+        self._staged = staged
+        self._spec = _SPEC | {"stagedAction"} if staged else _SPEC
         self._ports: dict[str, tuple[Traffic, Names]] = {}
         self._types: dict[str, tuple[str, ...]] = {}
 
     def lower(self, obj: Object, key: tuple[str, str, str], flaws: list[Flaw]) -> Policy | None:
         """One object; None where a flaw is such that an API server would refuse it."""
         value = obj.value
-        if obj.api_version != _VERSION:
+        if obj.api_version != _VERSION and not self._staged:
             reason = f"{obj.api_version} is read as {_VERSION}, the only version that API servers since 1.16 take"
             flaws.append(Flaw(("apiVersion",), reason, refused=False))
         if not value.keys() <= _OBJECT:
@@ -52,8 +55,8 @@ class NetworkPolicies:
         spec = value.get("spec")
         if not isinstance(spec, dict):
             spec = mapping(spec, ("spec",), flaws)
-        if not spec.keys() <= _SPEC:
-            unknown_fields(spec, _SPEC, ("spec",), flaws)
+        if not spec.keys() <= self._spec:
+            unknown_fields(spec, self._spec, ("spec",), flaws)
         terms, namespace = self._terms, obj.namespace
         selected = terms.selectors.read(spec.get("podSelector"), "pod", ("spec", "podSelector"), flaws)
         subject = terms.own_pods(namespace, selected)

@@ -320,10 +320,23 @@ class Vocabulary(NamedTuple):
     )
 
 
+class Staged(NamedTuple):
+    """The head's chain as it is (`plain`), and as it would be if its staged policies were enforced.
+
+    `new`: those of them that the base has not, or has otherwise. `keys`: the keys under which they stand in `enforced`, or
+    under which stands in `plain` what they would delete.
+    """
+
+    plain: Chain
+    enforced: Chain
+    new: tuple[Policy, ...]
+    keys: frozenset[tuple[str, str, str]]
+
+
 class Lowered(NamedTuple):
     """Both sides' chains; an unchanged policy is the identical Policy object in both.
 
-    `staged`: where the head has policies that are staged and enforce nothing, its chain as it is, and as it would be with them.
+    `staged`: what staged policies, which enforce nothing, would do, where the head has some that the base has not so.
     """
 
     base: Chain
@@ -332,4 +345,4 @@ class Lowered(NamedTuple):
     problems_base: tuple[Problem, ...]
     problems_head: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
-    staged: tuple[Chain, Chain] | None = None
+    staged: Staged | None = None

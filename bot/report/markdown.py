@@ -256,6 +256,7 @@ def _environment(value: Environment, page: Page) -> list[str]:
         out.append(_policies(value, page))
         if page.level.picture:
             out.append(_picture(value))
+    out.append(_staged(value, page))
     out.append(_gated(value, page))
     out.append(_lint(value, page))
     out.append(_coverage(value, page))
@@ -281,6 +282,18 @@ def _gated(value: Environment, page: Page) -> str:
     if not rows or any(row.style == "error" for row in rows):
         return "\n".join(lines)
     return _details("Rules and audit", number(len(rows), "line"), "\n".join(lines))
+
+
+def _staged(value: Environment, page: Page) -> str:
+    """What the policies that enforce nothing would do."""
+    if value.staged is None:
+        return ""
+    from bot.report import staged
+
+    found = staged.section(
+        value, min(page.level.items, page.level.rows + 2), lambda ids, names: _set(ids, names, page.level), page.level.length
+    )
+    return _details("Staged policies", *found) if found else ""
 
 
 def _lint(value: Environment, page: Page) -> str:

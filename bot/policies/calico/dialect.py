@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.policies.calico import surroundings, validation
 from bot.policies.calico.chain import Chains
-from bot.policies.calico.drafts import Draft, Drafts, Key, enforced
+from bot.policies.calico.drafts import STAGED_NETWORK_POLICY, Draft, Drafts, Key, enforced, in_force
 from bot.policies.calico.entities import Entities
 from bot.policies.calico.hosts import UNPLACED, Hosts, extra_endpoints
 from bot.policies.calico.labels import Labels, attributes
@@ -15,7 +15,8 @@ from bot.policies.calico.networks import Networks
 from bot.policies.calico.ports import UNIVERSE
 from bot.policies.calico.rules import Emitter
 from bot.policies.calico.surroundings import Account, Surroundings
-from bot.policies.model import Assumption, Chain, Policy, Problem, Vocabulary
+from bot.policies.kubernetes import NetworkPolicies
+from bot.policies.model import Assumption, Chain, Policy, Problem, Staged, Vocabulary
 from bot.policies.selectors import Flaw
 from bot.policies.terms import Terms
 
@@ -38,8 +39,9 @@ class Calico:
         self._drafts = Drafts(self._entities)
         self._networks = Networks(terms, self._entities)
         self._emitter = Emitter(terms)
+        self._staged_policies = NetworkPolicies(terms, staged=True)
         self._read: dict[int, tuple[Policy, Draft]] = {}
-        self._head: list[Draft] = []
+        self._drafts_of: tuple[list[Draft], list[Draft]] = ([], [])
 
     def enter(self, side: Snapshot) -> bool:
         """Resolve through this side from now on; whether that differs from before."""
@@ -58,7 +60,9 @@ class Calico:
 
         def lower(obj: Object, key: Key, flaws: list[Flaw]) -> Policy | None:
             draft: Draft | None
-            if family == "Calico":
+            if obj.kind == STAGED_NETWORK_POLICY:
+                draft = self._staged_network_policy(obj, key, flaws)
+            elif family == "Calico":
                 draft = self._drafts.read(obj, key, flaws)
             else:
                 policy = plain(obj, key, flaws)
@@ -72,26 +76,39 @@ class Calico:
 
         return lower
 
+    def _staged_network_policy(self, obj: Object, key: Key, flaws: list[Flaw]) -> Draft | None:
+        """A NetworkPolicy as Kubernetes defines it, with `stagedAction` beside its fields."""
+        policy = self._staged_policies.lower(obj, key, flaws)
+        return None if policy is None else self._networks.staged(policy)
+
     def joined(self, sides: Sequence[tuple[Chain, tuple[Problem, ...]]]) -> list[tuple[Chain, tuple[Problem, ...]]]:
         """Both sides' chains, given what was read of each; and what is wrong with what policies are resolved through."""
         drafts = [[self._read[id(token)][1] for token in chain.policies] for chain, _ in sides]
         # What was resolved through each side and came out alike is one policy, which stands in one place.
         known = {id(draft.object): draft for draft in drafts[0]}
         drafts[1] = [_first(known.get(id(draft.object)), draft) for draft in drafts[1]]
-        self._head = drafts[1]
+        self._drafts_of = (drafts[0], drafts[1])
         checkpoints, policies = self._chains().build(list(zip(drafts, self._around, strict=True)))
         return [
             (Chain(checkpoints, own), (*problems, *_problems(side)))
             for own, (_, problems), side in zip(policies, sides, self._sides, strict=True)
         ]
 
-    def staged(self) -> tuple[Chain, Chain] | None:
-        """The head's chain as it is, and with its staged policies enforced; None where it has none."""
-        if not any(draft.staged for draft in self._head):
+    def staged(self) -> Staged | None:
+        """What the head's staged policies would do; None where it has none that is new or another than on the base."""
+        base, head = self._drafts_of
+        known = {id(draft) for draft in base}
+        new = [draft for draft in head if draft.staged and id(draft) not in known]
+        if not new:
             return None
         around = self._around[1]
-        checkpoints, (plain, other) = self._chains().build([(self._head, around), (enforced(self._head), around)])
-        return Chain(checkpoints, plain), Chain(checkpoints, other)
+        checkpoints, (plain, other) = self._chains().build([(head, around), (enforced(head), around)])
+        return Staged(
+            Chain(checkpoints, plain),
+            Chain(checkpoints, other),
+            tuple(Policy(draft.key, draft.title, draft.object, (), True) for draft in new),
+            frozenset(in_force(draft) for draft in new),
+        )
 
     def _chains(self) -> Chains:
         return Chains(self._labels, self._entities, self._emitter)

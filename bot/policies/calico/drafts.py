@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str, str]
 DIRECTIONS = ("egress", "ingress")
 INFINITE = float("inf")
+STAGED_NETWORK_POLICY = "StagedKubernetesNetworkPolicy"
 
 
 class Draft(NamedTuple):
@@ -57,11 +58,7 @@ class Drafts:
         self._entities = entities
 
     def read(self, obj: Object, key: Key, flaws: list[Flaw]) -> Draft | None:
-        """One policy; None where a flaw is such that Calico would refuse it, and for a staged Kubernetes policy."""
-        if obj.kind == "StagedKubernetesNetworkPolicy":
-            reason = "staged: it enforces nothing, and what it would do is not looked at"
-            flaws.append(Flaw(("kind",), reason, refused=False))
-            return None
+        """One policy; None where a flaw is such that Calico would refuse it."""
         found = validation.check(obj)
         flaws.extend(found)
         if any(flaw.refused for flaw in found):
@@ -126,8 +123,14 @@ class Drafts:
         return ALL if found is None else found
 
 
+_NETWORK_POLICY = "NetworkPolicy.networking.k8s.io"
+
+
 def enforced(drafts: Iterable[Draft]) -> list[Draft]:
-    """The same policies with the staged ones in force: each in the place of the policy of its kind and name, or deleting it."""
+    """The same policies with the staged ones in force: each in the place of the policy of its kind and name, or deleting it.
+
+    `Learn` and `Ignore` do neither.
+    """
     found: dict[Key, Draft] = {}
     staged: list[Draft] = []
     for draft in drafts:
@@ -136,14 +139,23 @@ def enforced(drafts: Iterable[Draft]) -> list[Draft]:
         else:
             found[draft.key] = draft
     for draft in staged:
-        group, namespace, name = draft.key
-        key = (group.removeprefix("Staged"), namespace, name)
-        found.pop(key, None)
-        if draft.staged == "Set":
+        key = in_force(draft)
+        if draft.staged == "Delete":
+            found.pop(key, None)
+        elif draft.staged == "Set":
+            found.pop(key, None)
             kind = draft.kind.removeprefix("Staged")
             tie = draft.tie.removesuffix(draft.kind) + kind
-            found[key] = draft._replace(staged="", kind=kind, tie=tie)
+            found[key] = draft._replace(key=key, staged="", kind=kind, tie=tie)
     return list(found.values())
+
+
+def in_force(draft: Draft) -> Key:
+    """The key of the policy that a staged one stands in for."""
+    group, namespace, name = draft.key
+    if draft.kind == STAGED_NETWORK_POLICY:
+        return (_NETWORK_POLICY, namespace, name)
+    return (group.removeprefix("Staged"), namespace, name)
 
 
 def directions(obj: Object, spec: Mapping[str, object]) -> tuple[str, ...]:

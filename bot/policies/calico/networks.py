@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.policies import addresses, intervals
 from bot.policies.admin_ports import read_ports, read_protocols
-from bot.policies.calico.drafts import Draft
+from bot.policies.calico.drafts import STAGED_NETWORK_POLICY, Draft
 from bot.policies.calico.entities import ANYONE, BOTH, FOUR, SIX, Entities, Entity
 from bot.policies.calico.labels import under
 from bot.policies.calico.ports import UNIVERSE, Ports
@@ -55,6 +55,16 @@ class Networks:
         return Draft(
             policy.key, policy.title, kind, policy.object, namespace, DEFAULT, order, tie, ALL, {}, ready=policy
         )
+
+    def staged(self, policy: Policy) -> Draft:
+        """A StagedKubernetesNetworkPolicy, lowered as the NetworkPolicy that it would be."""
+        obj = policy.object
+        assert obj is not None
+        action = str((obj.value.get("spec") or {}).get("stagedAction") or "Set")
+        title = f"{STAGED_NETWORK_POLICY} {obj.namespace}/{obj.name}"
+        draft = self.network_policy(policy)
+        tie = f"{obj.name}/{obj.namespace}/{STAGED_NETWORK_POLICY}"
+        return draft._replace(title=title, kind=STAGED_NETWORK_POLICY, tie=tie, staged=action)
 
     def admin_policy(self, policy: Policy) -> Draft:
         """An AdminNetworkPolicy, BaselineAdminNetworkPolicy or ClusterNetworkPolicy that Kubernetes would take."""
