@@ -332,15 +332,15 @@ def _blocked(value: Review, stopped: int, fail: str) -> str:
     rows += [f"{number(len(rules), 'rule')} broken: {clean(', '.join(sorted(rules)), 300)}"] if rules else []
     if any(one.expected is not None and one.expected.fails for one in value.environments):
         rows.append("expectations no longer hold")
-    return "; ".join(rows)
-
-
-def effect(value: PolicyEffect) -> list[Line]:
     if "lint-error" in value.fail_on:
         from bot.report.linted import blocking
 
         if errors := blocking(value):
             rows.append(f"{number(len(errors), 'new lint error')} ({clean(', '.join(sorted({e.rule for e, _ in errors})), 300)})")
+    return "; ".join(rows)
+
+
+def effect(value: PolicyEffect) -> list[Line]:
     """What one policy selects, and what it opens and closes against the same cluster without it."""
     found = value.effect
     lines: list[Line] = [[("title", clean(found.title)), ("place", f"  {clean(sides.place(found.file, found.lines))}")]]
