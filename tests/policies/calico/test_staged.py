@@ -58,10 +58,10 @@ def rows(base: str, head: str) -> list[tuple[str, tuple[str, ...], tuple[str, ..
 
 
 def _known(row: Change) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    return (
-        row.change,
-        *(tuple(name for name in ids if name.startswith("shop/")) for ids in (row.sources, row.destinations)),
+    sources, destinations = (
+        tuple(name for name in ids if name.startswith("shop/")) for ids in (row.sources, row.destinations)
     )
+    return row.change, sources, destinations
 
 
 @pytest.mark.parametrize(
