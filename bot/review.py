@@ -387,10 +387,10 @@ def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
 
 def _staged(head: Snapshot, lowered: Lowered, complete: Sequence[str]) -> Staged | None:
     """What the staged policies of the head would do that the base has not, or has otherwise."""
-    from bot.reachability.staged import if_enforced
-
     if lowered.staged is None:
         return None
+    from bot.reachability.staged import if_enforced
+
     found = if_enforced(head, lowered, lowered.staged, complete)
     new = lowered.staged.new
     policies = tuple((policy.title, *head.location(policy.object)) for policy in new if policy.object is not None)

@@ -110,7 +110,7 @@ def _lower_both(
     if chosen.enforces("Calico"):
         from bot.policies.calico.dialect import Calico
 
-        lowering.calico = Calico(terms, base, head)
+        lowering.calico = Calico(terms, base, head, chosen.version)
     if lowering.cilium is None and lowering.calico is None and chosen.enforces("NetworkPolicy"):
         own_nodes = OwnNodes(base, head)
         if own_nodes.used:

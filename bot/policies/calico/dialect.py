@@ -15,6 +15,7 @@ from bot.policies.calico.networks import Networks
 from bot.policies.calico.ports import UNIVERSE
 from bot.policies.calico.rules import Emitter
 from bot.policies.calico.surroundings import Account, Surroundings
+from bot.policies.cni_profiles import Version
 from bot.policies.kubernetes import NetworkPolicies
 from bot.policies.model import Assumption, Chain, Policy, Problem, Staged, Vocabulary
 from bot.policies.selectors import Flaw
@@ -28,16 +29,17 @@ _NOTHING: Mapping[str, str] = {}
 
 
 class Calico:
-    """Calico's reading of one run."""
+    """Calico's reading of one run. `version`: of Calico, where it is known; else what holds since 3.32."""
 
-    def __init__(self, terms: Terms, base: Snapshot, head: Snapshot) -> None:
+    def __init__(self, terms: Terms, base: Snapshot, head: Snapshot, version: Version | None = None) -> None:
+        older = version is not None and version < (3, 32)
         self._sides = (base, head)
         self._around = [surroundings.read(base)]
         self._around.append(self._around[0] if head is base else surroundings.read(head))
         self._labels = Labels(terms.selectors)
         self._entities = Entities(terms, self._labels, self._around[0])
-        self._drafts = Drafts(self._entities)
-        self._networks = Networks(terms, self._entities)
+        self._drafts = Drafts(self._entities, older)
+        self._networks = Networks(terms, self._entities, older)
         self._emitter = Emitter(terms)
         self._staged_policies = NetworkPolicies(terms, staged=True)
         self._read: dict[int, tuple[Policy, Draft]] = {}

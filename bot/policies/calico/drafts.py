@@ -52,10 +52,11 @@ class Draft(NamedTuple):
 
 
 class Drafts:
-    """Reads the Calico policies of one run."""
+    """Reads the Calico policies of one run. `older`: by Calico before 3.32."""
 
-    def __init__(self, entities: Entities) -> None:
+    def __init__(self, entities: Entities, older: bool = False) -> None:
         self._entities = entities
+        self._older = older
 
     def read(self, obj: Object, key: Key, flaws: list[Flaw]) -> Draft | None:
         """One policy; None where a flaw is such that Calico would refuse it."""
@@ -85,7 +86,7 @@ class Drafts:
             namespace,
             tier,
             float(order) if isinstance(order, (int, float)) else INFINITE,
-            f"{name}/{namespace}/{obj.kind}",
+            backend_name(tier, namespace, name) if self._older else f"{name}/{namespace}/{obj.kind}",
             self._selects(spec, namespace),
             {
                 direction: self._rules(obj, spec.get(direction), direction, namespace)
@@ -121,6 +122,11 @@ class Drafts:
             joined = both(found, under(accounts, PER_ACCOUNT))
             found = None if joined is None else narrowed(joined, ACCOUNT)
         return ALL if found is None else found
+
+
+def backend_name(tier: str, namespace: str, name: str) -> str:
+    """What decides among equal orders before Calico 3.32: the name that a policy is kept under."""
+    return f"{namespace}/{tier}.{name}" if namespace else f"{tier}.{name}"
 
 
 _NETWORK_POLICY = "NetworkPolicy.networking.k8s.io"

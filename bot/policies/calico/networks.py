@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.policies import addresses, intervals
 from bot.policies.admin_ports import read_ports, read_protocols
-from bot.policies.calico.drafts import STAGED_NETWORK_POLICY, Draft
+from bot.policies.calico.drafts import STAGED_NETWORK_POLICY, Draft, backend_name
 from bot.policies.calico.entities import ANYONE, BOTH, FOUR, SIX, Entities, Entity
 from bot.policies.calico.labels import under
 from bot.policies.calico.ports import UNIVERSE, Ports
@@ -39,9 +39,10 @@ _TEXTS = {"In": "in", "NotIn": "not in"}
 
 
 class Networks:
-    """Rereads the Kubernetes policies of one run as Calico does."""
+    """Rereads the Kubernetes policies of one run as Calico does. `older`: as it did before 3.32."""
 
-    def __init__(self, terms: Terms, entities: Entities) -> None:
+    def __init__(self, terms: Terms, entities: Entities, older: bool = False) -> None:
+        self._older = older
         self._terms = terms
         self._entities = entities
 
@@ -50,7 +51,7 @@ class Networks:
         _, namespace, name = policy.key
         kind, _ = KEPT_AS["NetworkPolicy"]
         assert policy.object is not None
-        tie = f"{name}/{namespace}/{kind}"
+        tie = backend_name("knp.default", namespace, name) if self._older else f"{name}/{namespace}/{kind}"
         order = NETWORK_POLICY_ORDER
         return Draft(
             policy.key, policy.title, kind, policy.object, namespace, DEFAULT, order, tie, ALL, {}, ready=policy
@@ -63,7 +64,7 @@ class Networks:
         action = str((obj.value.get("spec") or {}).get("stagedAction") or "Set")
         title = f"{STAGED_NETWORK_POLICY} {obj.namespace}/{obj.name}"
         draft = self.network_policy(policy)
-        tie = f"{obj.name}/{obj.namespace}/{STAGED_NETWORK_POLICY}"
+        tie = draft.tie if self._older else f"{obj.name}/{obj.namespace}/{STAGED_NETWORK_POLICY}"
         return draft._replace(title=title, kind=STAGED_NETWORK_POLICY, tie=tie, staged=action)
 
     def admin_policy(self, policy: Policy) -> Draft:
@@ -84,7 +85,8 @@ class Networks:
             if found:
                 rules[direction] = tuple(found)
         kind, prefix = KEPT_AS[obj.kind]
-        return Draft(policy.key, policy.title, kind, obj, "", tier, order, f"{prefix}{obj.name}//{kind}", selects, rules)
+        tie = f"{prefix}{obj.name}" if self._older else f"{prefix}{obj.name}//{kind}"
+        return Draft(policy.key, policy.title, kind, obj, "", tier, order, tie, selects, rules)
 
     def _rule(self, obj: Object, rule: Mapping[str, object], direction: str, i: int) -> list[Spec]:
         """The rules of one rule; one that Calico cannot convert denies everything, or is dropped where it would allow."""
