@@ -16,7 +16,7 @@ from bot.policies.cilium.selectors import RESERVED, CiliumSelectors, requirement
 from bot.policies.model import EVERYTHING, NOBODY, Expr, Isolation, Maybe, Origin, Policy, Rule, Section
 from bot.policies.selectors import Flaw, Path
 from bot.policies.terms import Terms
-from bot.policies.traffic import Traffic, ports, subtract, union
+from bot.policies.traffic import Traffic, intersect, ports, subtract, union
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Object
@@ -26,6 +26,10 @@ TIER = "Cilium"
 DENY, ALLOW = (0,), (1,)
 ENVOY = "cilium-envoy"
 _OWN_ENDPOINTS = "selects no pod: what Cilium's own endpoints (health, ingress, init) let through is not evaluated"
+_CONFLICT = (
+    "HTTP and DNS rules for one peer on one port: the agent cannot merge them (conflicting L7 parsers) and leaves the endpoints it"
+    " selects with the policy they had"
+)
 _SECTIONS = (
     ("ingressDeny", "ingress", "from", "deny"),
     ("ingress", "ingress", "from", "allow"),
@@ -59,6 +63,11 @@ class CiliumPolicies:
         sections: list[Section] = []
         for path, spec in validation.specs_of(obj.value):
             self._spec(obj, path, spec, namespace, sections, flaws)
+        clash = _conflict(sections)
+        if clash is not None:
+            # The agent takes the object, and then computes no policy for what it selects (l4.go, `mergePortProto`).
+            flaws.append(Flaw(clash, _CONFLICT))
+            return None
         where = f"{namespace}/" if namespace else ""
         return Policy(key, f"{obj.kind} {where}{obj.name}", obj, tuple(sections))
 
@@ -182,6 +191,19 @@ class CiliumPolicies:
         for name, protocol in item.names:
             for having, number in self._terms.named_ports(destination, name, protocol):
                 out.append(Rule(action, source, having, number, origin, item.l7))
+
+
+def _conflict(sections: list[Section]) -> Path | None:
+    """Where one object has HTTP and DNS rules for one peer on one port."""
+    rules = [rule for section in sections for rule in section.rules if rule.l7 is not None]
+    if len({rule.l7.kind for rule in rules if rule.l7 is not None}) < 2:
+        return None
+    for at, rule in enumerate(rules):
+        for other in rules[:at]:
+            alike = (rule.source, rule.destination) == (other.source, other.destination)
+            if alike and rule.l7.kind != other.l7.kind and intersect(rule.traffic, other.traffic):  # type: ignore[union-attr]
+                return rule.origin.path
+    return None
 
 
 def _united(items: tuple[Item, ...]) -> list[Item]:

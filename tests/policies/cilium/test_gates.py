@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.policies.cilium.ports import number
-from tests.policies.cilium.worlds import ccnp, cnp, problems
+from tests.policies.cilium.worlds import ccnp, cnp, lowered, problems
 
 HTTP = "[{ports: [{port: '80', protocol: TCP}], rules: {http: [%s]}}]"
 DNS = "[{ports: [{port: '53', protocol: ANY}], rules: {dns: [%s]}}]"
@@ -133,3 +133,25 @@ def test_ports_as_the_agent_reads_them(text: str, expected: int | None) -> None:
 def test_what_is_no_port(text: str) -> None:
     with pytest.raises(ValueError, match="port"):
         number(text)
+
+
+ON_53 = '{ports: [{port: "53", protocol: TCP}], rules: {http: [{method: GET}]}}'
+NAMES = '{ports: [{port: "53", protocol: %s}], rules: {dns: [{matchPattern: "*"}]}}'
+
+
+@pytest.mark.parametrize(
+    ("dns", "peers", "refused"),
+    [
+        ("ANY", ("toEntities: [cluster]", "toEntities: [cluster]"), True),
+        ("TCP", ("toEntities: [cluster]", "toEntities: [cluster]"), True),
+        ("UDP", ("toEntities: [cluster]", "toEntities: [cluster]"), False),
+        ("ANY", ("toEntities: [cluster]", "toEntities: [world]"), False),
+    ],
+)
+def test_6_5_http_and_dns_rules_on_one_port(dns: str, peers: tuple[str, str], refused: bool) -> None:
+    rules = f"[{{{peers[0]}, toPorts: [{ON_53}]}}, {{{peers[1]}, toPorts: [{NAMES % dns}]}}]"
+    found = lowered(cnp(f"{{endpointSelector: {{}}, egress: {rules}}}"))
+    assert [problem.refused for problem in found.problems_head] == ([True] if refused else [])
+    if refused:
+        assert "conflicting L7 parsers" in found.problems_head[0].reason
+        assert [policy for policy in found.head.policies if policy.object is not None] == []
