@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint import words
-from bot.lint.finding import ERROR, INFO, WARNING, Draft, Rule
+from bot.lint.finding import ERROR, WARNING, Draft, Rule
 from bot.lint.near import holds, labels_asked
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ RULE = Rule(
     id="NP090",
     name="hostnetwork-target",
     severity=ERROR,
-    detects="A policy whose selector matches pods with `hostNetwork: true`: an error where it matches no others, a "
-    "warning where it asks for labels and matches both, for information only where it selects every pod of its "
-    "namespace.",
+    detects="A policy whose selector matches pods with `hostNetwork: true`: an error where it asks for labels and "
+    "matches no others, a warning where it matches others too, and where it is for all pods of a namespace that has "
+    "no others.",
     why="What a NetworkPolicy does to a pod of the host network is not defined, and with nearly every CNI it is "
     "nothing: the pod's traffic is its node's.",
     bad="""\
@@ -54,9 +54,9 @@ def check(context: Context) -> Iterator[Draft]:
         ]
         if unseen:
             seen = context.bits(subject)
-            severity = INFO if not asked else WARNING if seen else ERROR
-            if severity == INFO and policy.key[1] == "":
+            if seen and not asked:
                 continue
+            severity = ERROR if asked and not seen else WARNING
             whom = words.workloads(unseen)
             verb = "runs" if len({w.key for w in unseen}) == 1 else "run"
             message = f"{whom} {verb} on the host network, where this policy has no effect"
