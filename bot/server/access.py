@@ -91,7 +91,7 @@ class Access:
 
     def repository(self, installation: int, repository: int, name: str) -> Repository:
         """The repository, with a client of its own. Raises Refused."""
-        return self.client(installation, repository).get_repo(name, lazy=True)
+        return self.client(installation, repository).get_repo(name)
 
     def token(self, installation: int, repository: int = 0, write: bool = True) -> str:
         """A token of an installation, for one repository where that is given. Raises Refused."""

@@ -48,7 +48,7 @@ class Store:
     def prepare(self) -> None:
         """Make the database, or bring it up to date; several processes may at once. Raises UsageError."""
         import sqlalchemy
-        from dbos import run_dbos_database_migrations
+        from dbos import DBOS
 
         try:
             if self.sqlite:
@@ -56,7 +56,7 @@ class Store:
                 with self._begin() as connection:
                     # Kept in the file: readers do not wait for the one that writes.
                     connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            run_dbos_database_migrations(self.url)
+            DBOS.migrate(self.url)
             with self._begin() as connection:
                 for table in ("netreach_workers (executor", "netreach_claims (what"):
                     time = "seen" if "workers" in table else "at"
@@ -165,4 +165,4 @@ def _url(database: str) -> str:
 def _words(error: Exception) -> str:
     """What to tell of an error of a database: never its address, which may hold a password."""
     origin = getattr(error, "orig", None) or error
-    return f"{type(origin).__name__}: {str(origin).splitlines()[0][:200] if str(origin) else ''}"
+    return f"{type(origin).__name__}: {str(origin).splitlines()[0][:200] if str(origin) else 'no answer'}"

@@ -153,7 +153,8 @@ class AppGitHub(GitHub):
     def _granted(self, installation: int, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
         wanted = body.get("permissions", dict.fromkeys(NARROW - self.refused, "write"))
         if wanted.keys() & self.refused:
-            return 422, {"message": "The permissions requested are not granted to this installation."}, {}
+            words = "The permissions requested are not granted to this installation."
+            return 422, {"message": words, "documentation_url": "https://x"}, {}
         answer = example("POST /app/installations/{installation_id}/access_tokens", "201")
         self.number += 1
         answer["token"] = f"ghs_{installation}_{self.number}"

@@ -1,0 +1,157 @@
+"""What is stored: once, again after a failure, by whom it is taken over; and the storm, small."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bot.errors import UsageError
+from bot.server.app import Full
+from bot.server.deliveries import Job
+from bot.server.jobs import Client, identity, prefix
+from bot.server.settings import Settings, read
+from bot.server.store import Store
+from tests.server.github import running
+from tests.server.postgres import cluster, programs
+from tests.server.storm import Plan, storm
+from tests.server.system import Process, environment
+from tests.server.test_app import ENVIRONMENT
+
+JOB = Job("pull", 7, 500, "acme/platform", 482, "b7d4e117c0a2" + "0" * 28)
+
+
+class Row(NamedTuple):
+    workflow_id: str
+    status: str
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path / 'x' / 'netreach.sqlite'}")
+    store.prepare()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read({**ENVIRONMENT, "NETREACH_DATABASE_URL": f"sqlite:///{tmp_path / 'x' / 'netreach.sqlite'}"})
+
+
+def test_stored_once_and_counted(store: Store, settings: Settings):
+    client = Client(settings, store)
+    assert client.put("a", JOB)
+    assert not client.put("a", JOB)
+    assert client.put("b", JOB)
+    depth = store.depth()
+    assert (depth.waiting, depth.running) == (2, 0)
+    assert 0 <= depth.oldest < 60
+    full = Client(settings._replace(limits=settings.limits._replace(queued=2)), store)
+    with pytest.raises(Full):
+        full.put("c", JOB)
+    client.close()
+    full.close()
+
+
+def test_a_delivery_that_failed_is_taken_again(store: Store, settings: Settings):
+    client = Client(settings, store)
+
+    class Known:
+        def __init__(self, *rows: Row) -> None:
+            self.rows = rows
+
+        def list_workflows(self, workflow_ids: list[str], **_: Any) -> list[Row]:
+            return [row for row in self.rows if row.workflow_id in workflow_ids]
+
+    first, second = identity(JOB, "a"), identity(JOB, "a", 2)
+    cases = [
+        ((), 1),
+        ((Row(first, "ENQUEUED"),), 0),
+        ((Row(first, "SUCCESS"), Row(f"{first}!", "PENDING")), 0),
+        ((Row(first, "SUCCESS"), Row(f"{first}!", "SUCCESS")), 0),
+        ((Row(first, "ERROR"),), 2),
+        ((Row(first, "SUCCESS"), Row(f"{first}!", "ERROR")), 2),
+        ((Row(first, "ERROR"), Row(second, "PENDING")), 0),
+        ((Row(first, "ERROR"), Row(second, "CANCELLED")), 3),
+    ]
+    for rows, attempt in cases:
+        assert client._attempt(Known(*rows), "a", JOB) == attempt  # type: ignore[arg-type]
+
+
+def test_a_store_that_does_not_answer_is_full(store: Store, settings: Settings, tmp_path: Path):
+    gone = Store("postgresql://nobody@127.0.0.1:1/x")
+    client = Client(settings, gone)
+    with pytest.raises(Full, match="does not answer"):
+        client.put("a", JOB)
+    with pytest.raises(UsageError) as error:
+        Store("postgresql://nobody:hunter2@127.0.0.1:1/x").prepare()
+    assert "hunter2" not in str(error.value)
+    with pytest.raises(Full):
+        gone.writable()
+    store.writable()
+
+
+def test_signs_of_life(store: Store):
+    assert store.heartbeat() is None
+    store.beat("one")
+    store.beat("two")
+    age = store.heartbeat()
+    assert age is not None and age < 5
+    assert store.silent(60) == []
+    assert store.silent(-1) == ["one", "two"]
+    assert store.silent(-1) == []
+    store.beat("one")
+    store.leave("one")
+    assert store.heartbeat() is None
+    assert [store.claim("reconcile", 60) for _ in range(3)] == [True, False, False]
+    assert store.claim("reconcile", -1)
+
+
+def test_ids_tell_what_a_job_is_about():
+    assert identity(JOB, "x") == "500/pull/482/b7d4e117c0a2/x/1"
+    push = Job("push", 7, 500, "acme/platform", ref="release/%_1")
+    assert prefix(push) == prefix(push._replace(again=True)) != prefix(push._replace(ref="main"))
+    assert prefix(push).count("/") == 3
+
+
+def test_processes_end_in_order(tmp_path: Path):
+    with running() as github:
+        settings = environment(github, tmp_path)
+        for part in ("serve", "worker"):
+            process = Process(part, settings, tmp_path / f"{part}.log").ready()
+            assert process.end(signal.SIGTERM) == 0, process.said()
+
+
+def test_a_worker_that_never_comes_back_is_replaced_and_reconcile_finds_what_was_missed(tmp_path: Path):
+    """Nobody takes the webhook; a look at GitHub's own state finds the pull request."""
+    plan = Plan(10, 2, 0, 1, 1, 60)
+    with running() as github:
+        from tests.server.storm import _repositories
+
+        heads = _repositories(plan, github, tmp_path)
+        name, commits = heads[1]
+        github.pull(1, commits[0], branch="topic-1", repository=name)
+        worker = Process("worker", environment(github, tmp_path), tmp_path / "worker.log")
+        try:
+            from tests.server.system import wait
+
+            wait(lambda: any(run["status"] == "completed" for run in github.checks(commits[0])), 30, worker.said)
+        finally:
+            worker.end()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_small_storm(tmp_path: Path, database: str):
+    if database == "sqlite":
+        found = storm(Plan(60, 10, 3, 1, 3, 90, apart=2.0), "", tmp_path)
+    elif programs() is None:
+        pytest.skip("no PostgreSQL here")
+    else:
+        with cluster() as url:
+            found = storm(Plan(60, 10, 3, 2, 3, 90, apart=2.0), url, tmp_path)
+    assert found.wrong == []
+    assert (found.kills, found.answers.keys() <= {200, 202}) == (3, True)
