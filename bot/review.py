@@ -89,8 +89,8 @@ class Side(NamedTuple):
     sha: str | None
 
 
-class Staged(NamedTuple):
-    """What the staged policies that a change adds or edits would do if they were enforced, against the cluster after it.
+class Aside(NamedTuple):
+    """What policies would do that do nothing to what is there: staged ones, and what is made for new namespaces alone.
 
     `policies`: (title, file, lines). `changes`: only those that one of them has a part in. They count for nothing: not in
     the totals, not for the verdict.
@@ -108,7 +108,8 @@ class Environment(NamedTuple):
     `endpoints` does not hold them all (reports name a set by its namespace where it is complete). `notes` are about this
     change or everything, `remarks` hold before and after it alike. `gated`: what the config's rules and allow entries come to,
     `expected` the repository's expectations; `audit`: the namespaces whose protection differs. `lint`: the mistakes that are new,
-    mended and left. `staged`: where the change adds or edits policies that are staged.
+    mended and left. `staged`: where the change adds or edits policies that are staged, if they were enforced. `later`: what a
+    namespace that is created after the change gets otherwise than one before it, and those that are there do not.
     """
 
     name: str
@@ -132,7 +133,8 @@ class Environment(NamedTuple):
     expected: Expected | None = None
     audit: tuple[AuditChange, ...] = ()
     lint: Lint | None = None
-    staged: Staged | None = None
+    staged: Aside | None = None
+    later: Aside | None = None
 
 
 class Review(NamedTuple):
@@ -382,10 +384,11 @@ def _environment(part: Part, planned: Plan, by: Terms) -> Environment:
         judged.audit,
         linted,
         _staged(head, lowered, settings.known_complete),
+        _later(base, head, settings),
     )
 
 
-def _staged(head: Snapshot, lowered: Lowered, complete: Sequence[str]) -> Staged | None:
+def _staged(head: Snapshot, lowered: Lowered, complete: Sequence[str]) -> Aside | None:
     """What the staged policies of the head would do that the base has not, or has otherwise."""
     if lowered.staged is None:
         return None
@@ -394,7 +397,25 @@ def _staged(head: Snapshot, lowered: Lowered, complete: Sequence[str]) -> Staged
     found = if_enforced(head, lowered, lowered.staged, complete)
     new = lowered.staged.new
     policies = tuple((policy.title, *head.location(policy.object)) for policy in new if policy.object is not None)
-    return Staged(policies, found.endpoints, found.changes)
+    return Aside(policies, found.endpoints, found.changes)
+
+
+def _later(base: Snapshot, head: Snapshot, settings: Settings) -> Aside | None:
+    """What new namespaces get of Kyverno's rules that are for them alone."""
+    from bot.manifests.kyverno import has_policies
+
+    if not has_policies(head):
+        return None
+    from bot.manifests.later import later
+    from bot.reachability.analysis import compare
+
+    found = later(base, head)
+    if found is None:
+        return None
+    compared = compare(found.base, found.head, lower_sides(found.base, found.head, settings), False, settings.known_complete)
+    rows = tuple(row for row in compared.changes if any(f" {found.name}/" in cause.object for cause in row.causes))
+    rules = tuple((title, *head.location(policy, path)) for policy, path, title in found.rules)
+    return Aside(rules, compared.endpoints, rows)
 
 
 def listing(place: Place, settings: Settings) -> Listing:

@@ -158,9 +158,9 @@ def _environment(value: Environment, whole: Review) -> Document:
         out["lint"] = compared(value.lint)
     if value.pairs is not None:
         out["pairs"] = [_pair(pair, ports) for pair in value.pairs]
-    from bot.report import gated, staged
+    from bot.report import aside, gated
 
-    out |= staged.document(value, endpoints, lambda row: _change(row, ports, ""))
+    out |= aside.document(value, endpoints, lambda row: _change(row, ports, ""))
     out |= gated.document(value, lambda shown: _witness(shown, sides.explain(whole, shown, value.name)))
     out |= {"changedObjects": _texts(value.changed_objects), "remarks": list(value.remarks)}
     if value.sizes is not None:

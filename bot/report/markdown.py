@@ -256,7 +256,7 @@ def _environment(value: Environment, page: Page) -> list[str]:
         out.append(_policies(value, page))
         if page.level.picture:
             out.append(_picture(value))
-    out.append(_staged(value, page))
+    out += _asides(value, page)
     out.append(_gated(value, page))
     out.append(_lint(value, page))
     out.append(_coverage(value, page))
@@ -284,16 +284,15 @@ def _gated(value: Environment, page: Page) -> str:
     return _details("Rules and audit", number(len(rows), "line"), "\n".join(lines))
 
 
-def _staged(value: Environment, page: Page) -> str:
-    """What the policies that enforce nothing would do."""
-    if value.staged is None:
-        return ""
-    from bot.report import staged
+def _asides(value: Environment, page: Page) -> list[str]:
+    """What policies would do that do nothing to what is there."""
+    if value.staged is None and value.later is None:
+        return []
+    from bot.report import aside
 
-    found = staged.section(
-        value, min(page.level.items, page.level.rows + 2), lambda ids, names: _set(ids, names, page.level), page.level.length
-    )
-    return _details("Staged policies", *found) if found else ""
+    most, level = min(page.level.items, page.level.rows + 2), page.level
+    found = aside.sections(value, most, lambda ids, names: _set(ids, names, level), level.length)
+    return [_details(*one) for one in found]
 
 
 def _lint(value: Environment, page: Page) -> str:

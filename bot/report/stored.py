@@ -19,7 +19,7 @@ from bot.lint.finding import Finding, Lint
 from bot.policies.model import Assumption
 from bot.policies.traffic import LAST_PORT, PROTOCOLS, Box, Traffic, union
 from bot.reachability.change import Cause, Change, Decision, EndpointFacts, PolicyText, Requests, Totals, Witness
-from bot.review import Environment, Review, Settings, Side, Staged
+from bot.review import Aside, Environment, Review, Settings, Side
 from bot.sources import Unread
 
 LARGEST = 64 << 20
@@ -108,7 +108,8 @@ def _environment(value: Document) -> Environment:
         gated=_gated(value) if "rules" in value else None,
         expected=_expected(value["expectations"]) if "expectations" in value else None,
         lint=_lint(value["lint"]) if "lint" in value else None,
-        staged=_staged(value["staged"], universe) if "staged" in value else None,
+        staged=_aside(value["staged"], universe) if "staged" in value else None,
+        later=_aside(value["later"], universe) if "later" in value else None,
         audit=tuple(
             AuditChange(one["namespace"], _audited(one["before"]), _audited(one["after"])) for one in value["audit"]
         ),
@@ -119,8 +120,8 @@ def _lint(value: Document) -> Lint:
     return Lint(*(tuple(Finding(**{**one, "lines": tuple(one["lines"])}) for one in value[part]) for part in Lint._fields))
 
 
-def _staged(value: Document, universe: Traffic) -> Staged:
-    return Staged(
+def _aside(value: Document, universe: Traffic) -> Aside:
+    return Aside(
         tuple((one["object"], one["file"], (one["lines"][0], one["lines"][1])) for one in value["policies"]),
         {name: _endpoint(name, facts) for name, facts in value["endpoints"].items()},
         tuple(_change(one, {}, universe) for one in value["changes"]),

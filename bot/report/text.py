@@ -96,10 +96,10 @@ def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]
             ],
         ]
     lines += _gated(value)
-    if value.staged is not None:
-        from bot.report import staged
+    if value.staged is not None or value.later is not None:
+        from bot.report import aside
 
-        lines += [[], *staged.lines(value)]
+        lines += aside.lines(value)
     if value.lint is not None and (value.lint.new or value.lint.fixed):
         from bot.report import linted
 

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 
 from bot.manifests.kyverno.model import Generated, GeneratedObject, GenerationNote, Resource, ResourceKey, few
 
+ONLY_NEW = "only what is created later gets it, because generateExisting is false"
+KEEPS = "synchronize is false: an existing target keeps its content"
+
 
 def compare_generated(base: Generated, head: Generated) -> Generated:
     """Head as a cluster that is built from `base` will hold it; both must carry their resources.
@@ -45,7 +48,7 @@ def _arrival(
     if earlier is not None and earlier.rule.key == made.rule.key:
         if made.rule.synchronize or earlier.value == made.value:
             return made
-        return made._replace(value=earlier.value, kept="synchronize is false: an existing target keeps its content")
+        return made._replace(value=earlier.value, kept=KEEPS)
     if made.rule.generate_existing or made.trigger_key not in old:
         return made
     rule = base.rules.get(made.rule.key)
@@ -87,9 +90,6 @@ def _retained(
     if rule.value != made.rule.value and not _changed(made.trigger_key, old, new):
         return "a changed rule does not delete what its earlier form generated"
     return ""
-
-
-ONLY_NEW = "only what is created later gets it, because generateExisting is false"
 
 
 def _notes(objects: tuple[GeneratedObject, ...]) -> list[GenerationNote]:
