@@ -84,6 +84,15 @@ def without_ports(expr: Expr) -> Expr:
     return expr
 
 
+def operated_scrapers(snapshot: Snapshot) -> list[Hypothetical]:
+    """The pods that prometheus-operator makes of `Prometheus` objects (its documentation, operator/labels)."""
+    return [
+        Hypothetical((("app.kubernetes.io/name", "prometheus"), ("prometheus", obj.name)), obj.namespace)
+        for obj in snapshot.by_kind("Prometheus")
+        if obj.api_version.startswith("monitoring.coreos.com/")
+    ]
+
+
 class Run:
     """What both sides of a run share: one world over both, and what was worked out for an object that is on both."""
 
@@ -109,7 +118,8 @@ class Run:
             if self.scope is not None:
                 sides = (scope.part(sides[0], self.scope.judged), scope.part(sides[1], self.scope.judged))
                 lowered = lowered._replace(base=self.enforced[0], head=self.enforced[1])
-            self._world = World(*sides, lowered, (DNS_PODS,), cuts)
+            scrapers = dict.fromkeys(pod for side in self.snapshots for pod in operated_scrapers(side))
+            self._world = World(*sides, lowered, (DNS_PODS, *scrapers), cuts)
         return self._world
 
 
@@ -367,6 +377,14 @@ class Context:
                 out |= cell.open | cell.maybe
         return out
 
+    def opens(self, direction: str, slot: int, mask: int) -> int:
+        """The same for any traffic of a mask of atoms."""
+        out = 0
+        for cell in self._cells(direction, slot, "source" if direction == "egress" else "destination"):
+            if cell.mask & mask:
+                out |= cell.open | cell.maybe
+        return out
+
     def _cells(self, direction: str, slot: int, axis: str) -> list[Cell]:
         at = ("cells", direction, slot, axis)
         found = self._cache.get(at)
@@ -408,10 +426,17 @@ class Context:
             for slot, workload in self.by_slot.items()
             if workload.namespace == "kube-system" and any(workload.labels.get(k) == v for k, v in LABELS_OF_DNS)
         ]
-        for row in self.run.world.universe.rows.values():
-            if row.kind == "hypothetical":
-                out.extend(row.head if self.head else row.base)
-        return out + self.address_slots(NODE_LOCAL_DNS)
+        return [*out, *self.standing_in(DNS_PODS), *self.address_slots(NODE_LOCAL_DNS)]
+
+    def standing_in(self, pod: Hypothetical) -> list[int]:
+        """The slots of a pod that is not in Git, of those that the world was made with."""
+        identity = ("hypothetical", pod.namespace, "|", *(f"{key}={value}" for key, value in pod.labels))
+        return [
+            slot
+            for row in self.run.world.universe.rows.values()
+            if row.kind == "hypothetical" and row.identity == identity
+            for slot in (row.head if self.head else row.base)
+        ]
 
     @property
     def dns_allowed(self) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.lint.near import labels_asked
 from bot.manifests.snapshot import Snapshot
 from bot.policies.model import And, Expr, InNamespace, Or
+from bot.reachability.exposures import CONTROLLERS
 
 if TYPE_CHECKING:
     from bot.lint.matching import Pods
@@ -43,7 +44,7 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
                 _looks_into(expr, populated, side) for expr in _peers(policy) for side in (base, head)
             ):
                 reported.add(policy.key[1])
-    judged = {*reported, _SYSTEM}
+    judged = {*reported, _SYSTEM, *_callers(base), *_callers(head)}
     for policy in policies.values():
         if policy.key[1] in reported:
             for expr in _peers(policy):
@@ -73,6 +74,22 @@ def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str]] | None
     populated |= {key[1] for key in sides[0].keys() | sides[1].keys() if sides[0].get(key) is not sides[1].get(key)}
     populated |= base.namespaces.keys() ^ head.namespaces.keys()
     return changed | populated, populated
+
+
+def _callers(side: Snapshot) -> set[str]:
+    """The namespaces of ingress controllers and of Prometheus, whose pods must reach those of others."""
+    found = {obj.namespace for obj in side.by_kind("Prometheus")}
+    return found | {w.namespace for w in side.workloads if is_controller(w.labels) or is_scraper(w.labels)}
+
+
+def is_controller(labels: Mapping[str, str]) -> bool:
+    """Whether these are the labels of an ingress controller's pod."""
+    return labels.get("app.kubernetes.io/name") in CONTROLLERS
+
+
+def is_scraper(labels: Mapping[str, str]) -> bool:
+    """Whether these are the labels of a Prometheus pod."""
+    return "prometheus" in (labels.get("app.kubernetes.io/name"), labels.get("app"), labels.get("k8s-app"))
 
 
 def _peers(policy: Policy) -> Iterable[Expr]:

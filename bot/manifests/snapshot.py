@@ -32,11 +32,12 @@ class Namespace(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something a person should know, at a place of this side."""
+    """Something a person should know, at a place of this side. `again`: the key of an object that stands at two places."""
 
     file: str
     lines: tuple[int, int] | None
     text: str
+    again: Key | None = None
 
 
 class Snapshot:
@@ -183,7 +184,7 @@ def _put(
         wins = line + obj.document.lines(obj.pointer)[0] - 1
         title = f"{obj.kind} {obj.namespace}/{obj.name}" if obj.namespace else f"{obj.kind} {obj.name}"
         snapshot.notes.append(
-            Note(before[2], where, f"{title} stands again at {file}:{wins}, which wins as the later one")
+            Note(before[2], where, f"{title} stands again at {file}:{wins}, which wins as the later one", key)
         )
     found[key] = (obj, what, file, line)
 

@@ -67,4 +67,4 @@ def _lets_pass(spec: dict[str, object]) -> bool:
 
 def is_catch_all(rule: object) -> bool:
     """Whether a rule is for all traffic."""
-    return type(rule) is dict and rule.keys() <= {"action", "metadata"}
+    return type(rule) is dict and all(key in ("action", "metadata") or not value for key, value in rule.items())

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint import words
+from bot.lint.context import LABELS_OF_DNS
 from bot.lint.evidence import named
 from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
+from bot.lint.near import holds, labels_asked
+from bot.policies.traffic import UDP
 from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
@@ -56,6 +59,8 @@ def check(context: Context) -> Iterator[Draft]:
     affected = context.isolated("egress")
     if affected:
         affected &= ~context.dns_allowed[0] & ~_is_dns(context)
+    if affected:
+        affected &= ~_allowed_by_labels(context)
     if not affected:
         return
     isolating = sorted(context.isolating("egress"), key=lambda found: (-found[1].bit_count(), found[0].key))
@@ -70,6 +75,24 @@ def _is_dns(context: Context) -> int:
     out = 0
     for slot in context.dns_slots:
         out |= 1 << slot
+    return out
+
+
+def _allowed_by_labels(context: Context) -> int:
+    """Pods that a rule lets ask the DNS pods of a namespace whose labels the repository does not tell."""
+    system = context.snapshot.namespaces.get("kube-system")
+    out = 0
+    for peer in context.peers if system is None or system.object is None else ():
+        asked = labels_asked(peer.other)
+        if (
+            peer.direction == "egress"
+            and peer.rules[0].action == "allow"
+            and asked
+            and labels_asked(peer.other, "namespace")
+            and any(all(holds(part, {key: value}) for part in asked) for key, value in LABELS_OF_DNS)
+            and any(box.first <= UDP << 16 | 53 <= box.last for rule in peer.rules for box in rule.traffic)
+        ):
+            out |= context.bits(peer.subject)
     return out
 
 

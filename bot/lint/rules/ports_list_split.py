@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.lint.finding import ERROR, WARNING, Draft, Rule
 
 if TYPE_CHECKING:
-    from bot.lint.context import Context, Item
+    from bot.lint.context import Context, Item, View
 
 RULE = Rule(
     id="NP003",
@@ -47,14 +47,22 @@ def check(context: Context) -> Iterator[Draft]:
                         context.exposed().get(slot) for slot in context.subjects(view.policy, "ingress")
                     )
                     field = "from" if first.direction == "ingress" else "to"
+                    meant = _declares(context, view, ports)
                     yield Draft(
                         RULE,
-                        WARNING if exposed else ERROR,
+                        WARNING if exposed or not meant else ERROR,
                         view.object,
                         second.path,
                         f"a rule with `{field}` and one with `ports` side by side: the first allows every port, the second everybody",
                         f"one rule with both `{field}` and `ports`",
                     )
+
+
+def _declares(context: Context, view: View, item: Item) -> bool:
+    """Whether the pods (for egress: any) listen on one of the ports, so that they are most likely meant for the peers."""
+    slots = context.slots if item.direction == "egress" else sum(1 << slot for slot in context.subjects(view.policy, "ingress"))
+    declared = {key for workload in context.workloads(slots) for own in workload.ports for key in (own.number, own.name)}
+    return any(port.get("port") in declared for port in item.ports)
 
 
 def _is_split(peers: Item, ports: Item) -> bool:

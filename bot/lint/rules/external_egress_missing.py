@@ -1,0 +1,64 @@
+"""NP005: pods that are told to talk to the world and may not leave the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bot.lint import words
+from bot.lint.evidence import Host, external
+from bot.lint.finding import WARNING, Draft, Rule
+from bot.lint.reaching import isolator, outside
+from bot.reachability.endpoints import indices
+
+if TYPE_CHECKING:
+    from bot.lint.context import Context
+    from bot.lint.reaching import Isolator
+    from bot.manifests.snapshot import Workload
+
+RULE = Rule(
+    id="NP005",
+    name="external-egress-missing",
+    severity=WARNING,
+    detects="Pods whose egress is isolated and allows no address outside of the cluster, while a container names a host "
+    "there: in a variable, an argument or a ConfigMap, or by an ExternalName Service.",
+    why="Calls to that host time out.",
+    bad="""\
+env: [{name: STRIPE_URL, value: "https://api.stripe.com"}]
+---
+kind: NetworkPolicy
+spec: {podSelector: {matchLabels: {app: shop}}, policyTypes: [Egress], egress: [{to: [{podSelector: {}}]}]}
+""",
+    fix="Allow the host's addresses by ipBlock; with Cilium, the host itself by `toFQDNs`.",
+    good="""\
+egress:
+  - to: [{ipBlock: {cidr: 198.51.100.0/24}}]
+    ports: [{protocol: TCP, port: 443}]
+""",
+)
+_LOOKED_AT = 40
+
+
+def check(context: Context) -> Iterator[Draft]:
+    """One finding for each policy that keeps such pods inside."""
+    inside = outside(context) & ~sum(1 << slot for slot, pod in context.by_slot.items() if pod.host_network)
+    found: dict[int, tuple[Isolator, list[tuple[Workload, Host]]]] = {}
+    looked: dict[int, int] = {}
+    for slot in indices(context.isolated("egress")):
+        if context.reached("egress", slot) & inside:
+            continue
+        by = isolator(context, "egress", slot)
+        if by is None or not context.is_told(by.object):
+            continue
+        at = id(by.object)
+        looked[at] = looked.get(at, 0) + 1
+        host = external(context, context.by_slot[slot]) if looked[at] <= _LOOKED_AT else None
+        if host is not None:
+            found.setdefault(at, (by, []))[1].append((context.by_slot[slot], host))
+    for by, pods in found.values():
+        workload, host = pods[0]
+        message = f"`{workload.name}` is told to reach `{host.name}` by {host.where}, and no policy lets it out of the cluster"
+        if len(pods) > 1:
+            message += f" (nor {words.workloads([pod for pod, _ in pods[1:]])})"
+        port = host.port or 443
+        yield Draft(RULE, WARNING, by.object, by.path, message, f"allow egress to {host.name} on TCP {port}")

@@ -1,0 +1,97 @@
+"""NP060: half of a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bot.lint import words
+from bot.lint.finding import ERROR, WARNING, Draft, Rule
+from bot.lint.near import labels_asked
+from bot.lint.reaching import isolator
+from bot.policies.traffic import PROTOCOL_NAMES
+from bot.reachability.endpoints import indices
+
+if TYPE_CHECKING:
+    from bot.lint.context import Context, Peer
+    from bot.manifests.snapshot import Workload
+
+RULE = Rule(
+    id="NP060",
+    name="one-sided-allow",
+    severity=ERROR,
+    detects="An ingress rule for certain pods none of whose own egress policies let them go there, and the reverse. An "
+    "error where the rule is new, a warning where it was there before.",
+    why="A path is open only where the egress of the one end and the ingress of the other both allow it. Half of it "
+    "opens nothing.",
+    bad="""\
+# backend: ingress from frontend/web to api on 8080. And in frontend:
+kind: NetworkPolicy
+metadata: {name: default-deny, namespace: frontend}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+""",
+    fix="Add the other half.",
+    good="""\
+kind: NetworkPolicy
+metadata: {name: web-to-api, namespace: frontend}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Egress]
+  egress:
+    - to:
+        - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: backend}}
+          podSelector: {matchLabels: {app: api}}
+      ports: [{port: 8080}]
+""",
+)
+_EACH = 12
+
+
+def check(context: Context) -> Iterator[Draft]:
+    """Every allow rule for certain pods that the other end leaves without effect."""
+    if not context.isolated("egress") or not context.isolated("ingress"):
+        return
+    for peer in context.peers:
+        rule = peer.rules[0]
+        if rule.action == "allow" and rule.l7 is None and labels_asked(peer.other):
+            yield from _peer(context, peer)
+
+
+def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
+    other = "egress" if peer.direction == "ingress" else "ingress"
+    theirs, own = context.bits(peer.other), context.bits(peer.subject)
+    # Only where every one of them is isolated can the rule open nothing.
+    if not theirs or not own or theirs & ~context.isolated(other):
+        return
+    mask = 0
+    for rule in peer.rules:
+        mask |= context.mask_of(rule.traffic)
+    for slot in indices(theirs)[:_EACH]:
+        if context.opens(other, slot, mask) & own & ~(1 << slot):
+            return
+    pods, mine = context.workloads(theirs), context.workloads(own)
+    if {pod.key for pod in pods} == {pod.key for pod in mine} and len({pod.key for pod in pods}) == 1:
+        return
+    by = isolator(context, other, indices(theirs)[0])
+    if by is not None:
+        yield _finding(context, peer, pods, mine, f"{by.policy.title} isolates {'it' if len({p.key for p in pods}) == 1 else 'them'}")
+
+
+def _finding(context: Context, peer: Peer, pods: Sequence[Workload], mine: Sequence[Workload], why: str) -> Draft:
+    ports = _ports(peer)
+    known = context.run.snapshots[0].objects.get(peer.object.key) is peer.object
+    if peer.direction == "ingress":
+        message = f"{words.workloads(pods)} may not send to {words.workloads(mine)}{ports}: no egress rule allows it, and {why}"
+        fix = f"allow the egress of {words.workloads(pods)} to {words.workloads(mine)}{ports}"
+    else:
+        message = f"{words.workloads(pods)} lets nothing in from {words.workloads(mine)}{ports}: no ingress rule allows it, and {why}"
+        fix = f"allow the ingress of {words.workloads(pods)} from {words.workloads(mine)}{ports}"
+    return Draft(RULE, WARNING if known else ERROR, peer.object, peer.path, message, fix)
+
+
+def _ports(peer: Peer) -> str:
+    boxes = [box for rule in peer.rules for box in rule.traffic]
+    if len(boxes) != 1 or boxes[0].first != boxes[0].last:
+        return ""
+    protocol, number = boxes[0].first >> 16, boxes[0].first & 0xFFFF
+    return f" on {PROTOCOL_NAMES.get(protocol, protocol)} {number}"
