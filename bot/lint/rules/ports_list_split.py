@@ -14,7 +14,8 @@ RULE = Rule(
     id="NP003",
     name="ports-list-split",
     severity=ERROR,
-    detects="A rule with peers and no ports beside a rule with ports and no peers.",
+    detects="A rule with peers and no ports beside a rule with ports and no peers. An error where the pods listen on one of these ports, a "
+    "warning otherwise.",
     why="They are OR: the first allows these peers on every port, the second allows everybody on these ports. One "
     "rule with both was meant.",
     bad="""\
