@@ -21,7 +21,7 @@ SKIPPED = frozenset(
 """Kinds that no part of netreach reads (but for ConfigMaps of a CNI, and Roles to make pods): their documents are not even parsed."""
 
 _OF_PODS = re.compile(r"(?<![\w/-])pods(?![\w/-])")
-_SETTINGS_OF_A_CNI = re.compile(r"cilium|calico|flannel|kubeadm|[cC][nN][iI]|podSubnet|cluster-pool")
+_SETTINGS_OF_A_CNI = re.compile(r"cilium|calico|canal|antrea|flannel|kubeadm|[cC][nN][iI]|podSubnet|cluster-pool")
 
 CLUSTER_SCOPED = frozenset(
     {

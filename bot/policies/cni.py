@@ -40,6 +40,7 @@ _POLICY_KINDS = sorted({*_CALICO_POLICIES, *(kind for kind, _ in _FAMILIES)})
 _CONTROLLERS = {
     "cilium": "cilium",
     "calico-node": "calico",
+    "canal": "calico",
     "antrea-agent": "antrea",
     "ovnkube-node": "ovn-kubernetes",
     "kube-ovn-cni": "kube-ovn",
@@ -57,6 +58,9 @@ _CHARTS = {
     "cilium": "cilium",
     "tigera-operator": "calico",
     "calico": "calico",
+    "rke2-cilium": "cilium",
+    "rke2-calico": "calico",
+    "rke2-canal": "calico",
     "antrea": "antrea",
     "ovn-kubernetes": "ovn-kubernetes",
     "kube-ovn": "kube-ovn",
@@ -73,7 +77,16 @@ _PRECEDENCE = (
 _IMAGES = {"calico": "calico/node", "cilium": "cilium/cilium", "antrea": "antrea/", "aws-vpc-cni": "amazon-k8s-cni"}
 _OFF = {"aws-vpc-cni": "--enable-network-policy=false", "kube-router": "--run-firewall=false"}
 _TAG = r":v?(\d{1,4})\.(\d{1,4})\b"
-_INSTALLERS = ("Installation", "ConfigMap", "HelmRelease", "HelmChart", "Application")
+_INSTALLERS = ("Installation", "ConfigMap", "HelmRelease", "HelmChart", "HelmChartConfig", "Application", "Network")
+_CONFIG_MAPS = {
+    "cilium-config": "cilium",
+    "calico-config": "calico",
+    "canal-config": "calico",
+    "antrea-config": "antrea",
+    "kube-flannel-cfg": "flannel",
+}
+# What an OpenShift cluster is told to run: operator.openshift.io and config.openshift.io, kind Network.
+_OPENSHIFT = {"OVNKubernetes": "ovn-kubernetes", "Calico": "calico", "Cilium": "cilium"}
 _ANALYSED = frozenset({"Calico", "Cilium"})
 _OF_VENDOR = {
     "Cilium": "cilium",
@@ -202,7 +215,10 @@ def _installed(obj: Object) -> str | None:
     if obj.kind == "Installation" and obj.api_version.startswith("operator.tigera.io/"):
         return "calico"
     if obj.kind == "ConfigMap":
-        return {"cilium-config": "cilium", "calico-config": "calico", "kube-flannel-cfg": "flannel"}.get(obj.name)
+        # Older releases of Antrea have a digest behind the name.
+        return _CONFIG_MAPS.get(re.sub(r"^antrea-config-\w{10}$", "antrea-config", obj.name))
+    if obj.kind == "HelmChartConfig":
+        return _CHARTS.get(obj.name) if obj.api_version.startswith("helm.cattle.io/") else None
     if not isinstance(spec, dict):
         return None
     if obj.kind == "HelmRelease":
@@ -210,7 +226,11 @@ def _installed(obj: Object) -> str | None:
     if obj.kind == "HelmChart" and obj.api_version.startswith("helm.cattle.io/"):
         return _CHARTS.get(str(spec.get("chart")).rpartition("/")[2])
     if obj.kind == "Application" and obj.api_version.startswith("argoproj.io/"):
-        return _CHARTS.get(str(_at(spec, "source", "chart")))
+        listed = spec.get("sources")
+        sources = [spec.get("source"), *(listed if isinstance(listed, list) else ())]
+        return next((_CHARTS[chart] for source in sources if (chart := str(_at(source, "chart"))) in _CHARTS), None)
+    if obj.kind == "Network" and obj.api_version.partition("/")[0].endswith(".openshift.io"):
+        return _OPENSHIFT.get(str(_at(spec, "defaultNetwork", "type") or _at(spec, "networkType")))
     return None
 
 

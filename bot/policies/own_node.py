@@ -73,7 +73,7 @@ class OwnNodes:
             pairs.append((Maybe(conjunction((Kind("host"), Not(_PLACED))), UNPLACED.id), PODS))
         else:
             pairs.append((Maybe(_HOSTS, UNPLACED.id), PODS))
-        everywhere = tuple(sorted({_identity(workload) for workload in self._hosts if _on_every_node(workload)}))
+        everywhere = on_every_node(self._hosts)
         if everywhere:
             pairs.append((conjunction((Kind("host"), Not(_PLACED), Is(everywhere))), PODS))
         origin = Origin(None, (), "a node reaches its own pods")
@@ -99,18 +99,17 @@ class OwnNodes:
         return (ExtraEndpoint("node", f"node:{node.name}", {PLACEMENT: {"node": node.name}}, node.addresses),)
 
 
-def _identity(workload: Workload) -> tuple[str, ...]:
-    return ("workload", workload.namespace, workload.kind, workload.name)
+def on_every_node(workloads: Iterable[Workload]) -> tuple[tuple[str, ...], ...]:
+    """The identities of DaemonSets that ask for no nodes in particular: they have a pod on the node of every other pod."""
+    return tuple(
+        sorted({("workload", w.namespace, w.kind, w.name) for w in workloads if w.host_network and _everywhere(w)})
+    )
 
 
-def _on_every_node(workload: Workload) -> bool:
-    """A DaemonSet that asks for no nodes in particular has a pod on the node of every other pod."""
+def _everywhere(workload: Workload) -> bool:
     if workload.kind != "DaemonSet" or workload.object.kind != "DaemonSet":
         return False
     value: object = workload.object.value
     for step in ("spec", "template", "spec"):
         value = value.get(step) if isinstance(value, dict) else None
-    return isinstance(value, dict) and not any(value.get(field) for field in _PLACES)
-
-
-_PLACES: Iterable[str] = ("nodeSelector", "affinity", "nodeName")
+    return isinstance(value, dict) and not any(value.get(field) for field in ("nodeSelector", "affinity", "nodeName"))

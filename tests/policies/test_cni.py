@@ -57,6 +57,23 @@ def cni(text: str) -> str:
         ),
         (f"apiVersion: helm.cattle.io/v1\nkind: HelmChart\n{IN_OPS}\nspec: {{chart: repo/kube-ovn}}\n", "kube-ovn"),
         (f"apiVersion: argoproj.io/v1alpha1\nkind: Application\n{IN_OPS}\nspec: {{source: {{chart: cilium}}}}\n", "cilium"),
+        (
+            f"apiVersion: argoproj.io/v1alpha1\nkind: Application\n{IN_OPS}\nspec: {{sources: [{{ref: x}}, {{chart: cilium}}]}}\n",
+            "cilium",
+        ),
+        (daemon_set("canal"), "calico"),
+        (f"apiVersion: helm.cattle.io/v1\nkind: HelmChartConfig\n{IN_OPS.replace('network', 'rke2-canal')}\nspec: {{}}\n", "calico"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: canal-config}\ndata: {a: b}\n", "calico"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: antrea-config-8b5g2dmkhd}\ndata: {a: b}\n", "antrea"),
+        (
+            "apiVersion: operator.openshift.io/v1\nkind: Network\nmetadata: {name: cluster}\n"
+            "spec: {defaultNetwork: {type: OVNKubernetes}}\n",
+            "ovn-kubernetes",
+        ),
+        (
+            "apiVersion: config.openshift.io/v1\nkind: Network\nmetadata: {name: cluster}\nspec: {networkType: Calico}\n",
+            "calico",
+        ),
     ],
 )
 def test_the_cni_is_found(text, expected):

@@ -95,6 +95,16 @@ def test_a_pods_own_node_reaches_it(source: str, destination: str, got: str) -> 
     assert _got(source, destination) == got
 
 
+@pytest.mark.parametrize(
+    ("source", "got"), [("system/agent", "allow"), ("system/some-agent", "possible"), ("system/proxy", "possible")]
+)
+def test_under_calico_too(source: str, got: str) -> None:
+    side = snapshot(CLUSTER + DENY)
+    row: dict[str, Any] = {"from": source, "to": "shop/web", "port": 80, "expect": "allow"}
+    found = check(parse("x.yaml", json.dumps({"expectations": [row]}).encode()), side, lower(side, side, "calico"))
+    assert found.answers[0].got == got
+
+
 def test_of_very_many_nodes_whichever_is_its_own_is_left_open() -> None:
     pods = "".join(
         f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p{n}, namespace: shop}}\nspec: {{nodeName: x{n}, containers: [{{name: c}}]}}\n---\n"

@@ -127,6 +127,8 @@ class Hosts:
             yield station.host, station.pods
         if self.around.host_network:
             yield Maybe(conjunction((Kind("host"), Not(_PLACED))), UNPLACED), PODS
+        if self.around.everywhere:
+            yield conjunction((Kind("host"), Not(_PLACED), Is(self.around.everywhere))), PODS
 
     def extras(self) -> dict[str, intervals.Intervals]:
         """The nodes, with the addresses that are known of them."""

@@ -14,6 +14,7 @@ from bot.policies.calico.ports import protocol_number
 from bot.policies.intervals import Intervals
 from bot.policies.model import Expr, InAddresses, InNamespace, Label, conjunction
 from bot.policies.nodes import Nodes, read_nodes
+from bot.policies.own_node import on_every_node
 from bot.policies.traffic import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Service(NamedTuple):
 class Surroundings(NamedTuple):
     """Everything of one side that policies are resolved through; equal ones resolve every policy alike.
 
-    `host_network`: the nodes of pods of the host network ('' where it is not known).
+    `host_network`: the nodes of pods of the host network ('' where it is not known). `everywhere`: the identities of those that
+    run on every node.
     """
 
     sets: tuple[Addressed, ...]
@@ -89,6 +91,7 @@ class Surroundings(NamedTuple):
     services: Mapping[Account, Service]
     nodes: Nodes
     host_network: tuple[str, ...]
+    everywhere: tuple[tuple[str, ...], ...]
 
 
 # names.KubeAdminTierName and its like, and the tiers that Calico 3.29 to 3.31 made for AdminNetworkPolicy.
@@ -135,6 +138,7 @@ def read(side: Snapshot) -> Surroundings:
         _services(side),
         read_nodes(side),
         tuple(sorted({workload.node for workload in side.workloads if workload.host_network})),
+        on_every_node(side.workloads),
     )
 
 
