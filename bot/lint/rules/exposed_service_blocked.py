@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bot.lint import words
 from bot.lint.finding import WARNING, Draft, Rule
 from bot.lint.ports import PROTOCOLS
 from bot.lint.reaching import admits, admits_elsewhere, controllers, isolator, numbers, outside, slots_of
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
+    from bot.lint.reaching import Isolator
     from bot.manifests.exposures import Backend, Exposure
 
 RULE = Rule(
@@ -43,27 +45,34 @@ spec:
 def check(context: Context) -> Iterator[Draft]:
     """One finding for each exposure and policy that is in the way."""
     for exposure in context.exposures:
-        if exposure.kind != "Ingress" or not controllers(context):
-            for backend in exposure.backends:
-                if backend.selector and any(context.is_told(obj) for obj in (exposure.object, backend.service) if obj is not None):
-                    yield from _backend(context, exposure, backend)
+        if exposure.kind == "Ingress" and controllers(context):
+            continue
+        found: dict[tuple[object, ...], tuple[str, Isolator, list[str]]] = {}
+        for backend in exposure.backends:
+            if backend.selector and any(context.is_told(obj) for obj in (exposure.object, backend.service) if obj is not None):
+                blocked = _blocked(context, exposure, backend)
+                if blocked is not None:
+                    name, by = blocked
+                    found.setdefault((name, id(by.object), by.path), (name, by, []))[2].append(str(backend.port))
+        for name, by, ports in found.values():
+            what = f"{exposure.kind} `{exposure.namespace}/{exposure.name}`"
+            whom = "no address outside of the cluster" if exposure.kind == "Service" else "nobody of another namespace"
+            where = f"port{'' if len(ports) == 1 else 's'} {words.listed(sorted(set(ports)))}"
+            message = f"`{name}` is exposed by {what}, and its ingress admits {whom} on {where}"
+            yield Draft(RULE, WARNING, by.object, by.path, message, about=f"{what} {name}")
 
 
-def _backend(context: Context, exposure: Exposure, backend: Backend) -> Iterator[Draft]:
+def _blocked(context: Context, exposure: Exposure, backend: Backend) -> tuple[str, Isolator] | None:
+    """The first pod of a backend and what isolates it, where none of its pods admits anybody from outside."""
     direct = exposure.kind == "Service"
     protocol = PROTOCOLS[backend.protocol]
     blocked = []
     for slot, workload in slots_of(context, backend.namespace, backend.selector):
         points = [protocol << 16 | number for number in numbers(workload, backend.port, protocol)]
         if not points or not context.isolated("ingress") >> slot & 1 or admits(context, slot, outside(context), points):
-            return
+            return None
         if not direct and admits_elsewhere(context, slot):
-            return
+            return None
         blocked.append((slot, workload))
-    if blocked:
-        by = isolator(context, "ingress", blocked[0][0])
-        if by is not None:
-            name = f"{exposure.kind} `{exposure.namespace}/{exposure.name}`"
-            whom = "no address outside of the cluster" if direct else "nobody of another namespace"
-            message = f"`{blocked[0][1].name}` is exposed by {name}, and its ingress admits {whom} on port {backend.port}"
-            yield Draft(RULE, WARNING, by.object, by.path, message, about=f"{name} {backend.port}")
+    by = isolator(context, "ingress", blocked[0][0]) if blocked else None
+    return None if by is None else (blocked[0][1].name, by)

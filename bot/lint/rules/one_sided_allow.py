@@ -67,7 +67,7 @@ def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
     for rule in peer.rules:
         mask |= context.mask_of(rule.traffic)
     for slot in indices(theirs)[:_EACH]:
-        if context.opens(other, slot, mask) & own & ~(1 << slot):
+        if context.opens(other, slot, mask) & own:
             return
     pods, mine = context.workloads(theirs), context.workloads(own)
     if {pod.key for pod in pods} == {pod.key for pod in mine} and len({pod.key for pod in pods}) == 1:
@@ -84,7 +84,8 @@ def _finding(context: Context, peer: Peer, pods: Sequence[Workload], mine: Seque
         message = f"{words.workloads(pods)} may not send to {words.workloads(mine)}{ports}: no egress rule allows it, and {why}"
         fix = f"allow the egress of {words.workloads(pods)} to {words.workloads(mine)}{ports}"
     else:
-        message = f"{words.workloads(pods)} lets nothing in from {words.workloads(mine)}{ports}: no ingress rule allows it, and {why}"
+        lets = "lets" if len({pod.key for pod in pods}) == 1 else "let"
+        message = f"{words.workloads(pods)} {lets} nothing in from {words.workloads(mine)}{ports}: no ingress rule allows it, and {why}"
         fix = f"allow the ingress of {words.workloads(pods)} from {words.workloads(mine)}{ports}"
     return Draft(RULE, WARNING if known else ERROR, peer.object, peer.path, message, fix)
 

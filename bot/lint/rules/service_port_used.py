@@ -54,7 +54,7 @@ def check(context: Context) -> Iterator[Draft]:
                     allowed = _is_allowed(context, rule, pod, target)
                     message = (
                         f"{number} is the port of Service `{target.service.name}`, which sends to port {target.number} of `{pod.name}`: "
-                        f"{'another rule allows' if allowed else 'no rule allows'} that one"
+                        f"{'that one is allowed too' if allowed else 'no rule allows that one'}"
                     )
                     yield Draft(
                         RULE, WARNING if allowed else ERROR, rule.object, path, message, f"port {target.number}", about=str(number)
