@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.errors import NetreachError, UsageError
-from bot.options import CNIS, ON_INCOMPLETE
+from bot.options import CNIS, ON_INCOMPLETE, RENDER
 from bot.options import settings as read_settings
 
 if TYPE_CHECKING:
@@ -258,6 +258,8 @@ def _command(
     add("--cni", choices=CNIS, help="default: the config, else what the manifests show, else kubernetes")
     add("--pod-cidrs", metavar="LIST", help="where pods get addresses from: CIDRs with commas, or none")
     add("--context", metavar="FILE", help="objects of the rest of the cluster (kubectl get ... -o yaml)")
+    add("--render", choices=RENDER, help="off: nothing is rendered, kustomizations and charts are read as they stand")
+    add("--kube-version", metavar="V", help="the version of Kubernetes that charts see")
     add("--allow-empty", action="store_true", help="no manifests is no error")
     add("--exit-zero", action="store_true", help="0 in place of 1")
     add("--quiet", action="store_true", help="nothing on stderr but errors")

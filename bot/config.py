@@ -25,6 +25,7 @@ KUBE_APISERVER = ("external", "node")
 PROTOCOLS = ("tcp", "udp", "sctp")
 SCHEMES = ("ns", "label", "ip", "cidr", "entity", "fqdn", "node", "host", "ingress")
 RENDERERS = ("kustomize", "helm")
+RENDERED_CHART = ("chart", "release", "namespace", "values", "set", "kube-version", "api-versions")
 
 
 class Ports(NamedTuple):
@@ -75,14 +76,48 @@ class Assume(NamedTuple):
     known_complete: tuple[str, ...] = ()
 
 
+class Rendered(NamedTuple):
+    """What is rendered for an environment: the tool (kustomize or helm) and its folder; the rest is of charts.
+
+    `values`: files from the top of the repository, the last one counts most. `parameters`: as `--set` has them.
+    """
+
+    tool: str
+    path: str
+    line: int
+    release: str = ""
+    namespace: str = ""
+    values: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+    kube_version: str = ""
+    api_versions: tuple[str, ...] = ()
+
+
 class Environment(NamedTuple):
-    """One cluster: the globs of its files, and what turns them into manifests: a renderer and its folder, or None for plain YAML."""
+    """One cluster: the globs of its files, and what is rendered for it (nothing: plain YAML)."""
 
     name: str
     paths: tuple[str, ...]
-    render: tuple[str, str] | None
+    render: tuple[Rendered, ...]
     assume: Assume
     line: int
+
+
+class Cluster(NamedTuple):
+    """A cluster that Argo CD knows, for ApplicationSets; `labels` and `annotations` of its secret."""
+
+    name: str
+    server: str
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+class Render(NamedTuple):
+    """What charts see of the cluster ('' and (): the renderer's own), and the clusters of ApplicationSets."""
+
+    kube_version: str = ""
+    api_versions: tuple[str, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
 
 
 class Gate(NamedTuple):
@@ -130,6 +165,7 @@ class Config(NamedTuple):
     lint: Lint = Lint()
     comment: Comment = Comment()
     check: Check = Check()
+    render: Render = Render()
 
 
 def read(path: str) -> Config:
@@ -167,6 +203,7 @@ def parse(file: str, data: bytes) -> Config:
 def _config(top: Value) -> Config:
     top.mapping(
         ("version", "paths", "environments", "assume", "groups", "rules", "allow", "gate", "lint", "comment", "check")
+        + ("render",)
     )
     if "version" not in top.value:  # type: ignore[operator]
         raise top.wrong("version is missing in the config: say version: 1")
@@ -200,6 +237,8 @@ def _config(top: Value) -> Config:
         out = out._replace(comment=_comment(comment))
     if check := top.get("check"):
         out = out._replace(check=_check(check))
+    if render := top.get("render"):
+        out = out._replace(render=_render(render))
     return out
 
 
@@ -251,14 +290,69 @@ def _environments(value: Value, assume: Assume) -> tuple[Environment, ...]:
     out = []
     for name in value.names():
         item = value.at(name).mapping(("paths", "render", "assume"))
-        render = None
+        render: tuple[Rendered, ...] = ()
         if found := item.get("render"):
-            found.mapping(RENDERERS)
-            if len(found.names()) != 1:
-                raise found.wrong(f"{found.name} must name one of {', '.join(RENDERERS)}")
-            render = (found.names()[0], found.at(found.names()[0]).text())
+            render = tuple(map(_rendered, found.items() if isinstance(found.value, list) else [found]))
         own = _assume(part, assume) if (part := item.get("assume")) else assume
         out.append(Environment(name, _globs(item.get("paths")), render, own, item.line))
+    return tuple(out)
+
+
+def _rendered(value: Value) -> Rendered:
+    value.mapping(RENDERERS)
+    if len(value.names()) != 1:
+        raise value.wrong(f"{value.name} must name one of {', '.join(RENDERERS)}")
+    tool = value.names()[0]
+    at = value.at(tool)
+    if tool != "helm" or not isinstance(at.value, dict):
+        return Rendered(tool, at.text(), value.line)
+    at.mapping(RENDERED_CHART, required=("chart",))
+    return Rendered(
+        tool,
+        at.at("chart").text(),
+        value.line,
+        release.text() if (release := at.get("release")) else "",
+        namespace.text() if (namespace := at.get("namespace")) else "",
+        files.texts() if (files := at.get("values")) else (),
+        _pairs(at.get("set")),
+        *_capabilities(at),
+    )
+
+
+def _capabilities(value: Value) -> tuple[str, tuple[str, ...]]:
+    version, versions = value.get("kube-version"), value.get("api-versions")
+    if version and not _is_version(version.text()):
+        raise version.wrong(f"{version.name} must be like 1.34 or 1.34.2, not {shown(version.value)}")
+    return version.text() if version else "", versions.texts() if versions else ()
+
+
+def _is_version(text: str) -> bool:
+    numbers = text.removeprefix("v").split(".")
+    return len(numbers) in (2, 3) and all(part.isascii() and part.isdigit() and len(part) < 4 for part in numbers)
+
+
+def _render(value: Value) -> Render:
+    value.mapping(("kube-version", "api-versions", "clusters"))
+    found = clusters.items() if (clusters := value.get("clusters")) else []
+    for item in found:
+        item.mapping(("name", "server", "labels", "annotations"), required=("name", "server"))
+    known = [
+        Cluster(i.at("name").text(), i.at("server").text(), _pairs(i.get("labels")), _pairs(i.get("annotations")))
+        for i in found
+    ]
+    return Render(*_capabilities(value), tuple(known))
+
+
+def _pairs(value: Value | None) -> tuple[tuple[str, str], ...]:
+    """A mapping to text; numbers and booleans as they are written in JSON."""
+    if value is None:
+        return ()
+    out = []
+    for key in value.names():
+        item = value.at(key)
+        plain = isinstance(item.value, (int, float)) and not isinstance(item.value, bool)
+        word = str(item.value).lower() if isinstance(item.value, bool) else str(item.value) if plain else item.text()
+        out.append((key, word))
     return tuple(out)
 
 

@@ -10,8 +10,9 @@ from bot.sources import Files, Unread
 from bot.sources.select import CONFIG_FILES, SETTINGS_FILES, find_config, narrow
 
 if TYPE_CHECKING:
-    from bot.config import Assume, Config, Environment
+    from bot.config import Assume, Config, Environment, Rendered
     from bot.manifests.snapshot import Snapshot
+    from bot.render.model import Options
     from bot.render.stage import Read
     from bot.review import Settings
 
@@ -22,14 +23,14 @@ class Scope(NamedTuple):
     """One cluster to look at.
 
     `paths`: the globs of its files (none: all). `empty`: what to say of a named environment that has no manifests, which is
-    more likely a slip in its globs than meant. `rendered`: what the config says to render, None where it says nothing.
+    more likely a slip in its globs than meant. `rendered`: what the config says to render.
     """
 
     name: str
     settings: Settings
     paths: tuple[str, ...] = ()
     empty: Unread | None = None
-    rendered: Environment | None = None
+    rendered: tuple[Rendered, ...] = ()
 
     def files(self, side: Files) -> Files:
         """Its part of one side. Raises UsageError."""
@@ -100,20 +101,26 @@ def parts(
 ) -> tuple[list[Part], tuple[str, ...]]:
     """Every environment that is asked for and that the change can reach (or with `everything` each), and notes on the others.
 
-    Where the config names no environments, they are found in the repository (docs/render.md). `read` reads files of both
+    Where the config names no environments, they are found in the repository (docs/rendering.md). `read` reads files of both
     sides beside the manifests. Raises UsageError.
     """
     own = planned.files(before)
     sides = own, own if after is before else planned.files(after)
     wanted = planned.settings.environment
+    off = planned.settings.render == "off"
     configured = planned.config is not None and bool(planned.config.environments)
-    if any(scope.rendered is not None for scope in planned.scopes):
+    notes: tuple[str, ...] = ()
+    if any(scope.rendered for scope in planned.scopes):
         return _configured_parts(planned, (before, after), sides, read), ()
     if not configured:
         from bot import render
 
         if render.needed(sides):
-            return _found_parts(planned, sides, read, everything)
+            if not off:
+                return _found_parts(planned, sides, read, everything)
+            notes = (
+                "rendering is off (--render): kustomizations and charts are read as they stand, not as they are deployed",
+            )
         if wanted is not None:
             where = (
                 "there is no config that has environments"
@@ -121,7 +128,18 @@ def parts(
                 else "the config has no environments"
             )
             raise UsageError(f"--env {wanted}: {where}")
-    return [Part(scope, scope.files(sides[0]), scope.files(sides[1])) for scope in planned.scopes], ()
+    return [Part(scope, scope.files(sides[0]), scope.files(sides[1])) for scope in planned.scopes], notes
+
+
+def _options(planned: Plan) -> Options:
+    """What is said of all that is rendered; a flag comes before the config."""
+    from bot.render.model import Cluster, Options
+
+    config = planned.config.render if planned.config is not None else None
+    version = planned.settings.kube_version
+    if config is None:
+        return Options(version)
+    return Options(version or config.kube_version, config.api_versions, tuple(Cluster(*one) for one in config.clusters))
 
 
 def _found_parts(
@@ -132,8 +150,11 @@ def _found_parts(
 
     (scope,) = planned.scopes
     wanted = scope.settings.environment
-    before, told_before = discover.discover(sides[0])
-    after, told = (before, told_before) if sides[1] is sides[0] else discover.discover(sides[1])
+    options = _options(planned)
+    before, told_before = discover.discover(sides[0], options)
+    after, told = (before, told_before) if sides[1] is sides[0] else discover.discover(sides[1], options)
+    if not everything:
+        told = _new(told, told_before)
     if not before and not after:
         if wanted is not None:
             raise UsageError(f"--env {wanted}: there is no config that has environments")
@@ -173,6 +194,16 @@ def _found_parts(
     return found, tuple(notes)
 
 
+def _new(told: list[str], before: list[str]) -> list[str]:
+    """What is only so after the change in full, the rest in one line."""
+    out = [note for note in told if note not in before]
+    known = len(dict.fromkeys(told)) - len(out)
+    if known:
+        words = "1 note on what is deployed holds" if known == 1 else f"{known} notes on what is deployed hold"
+        out.append(f"{words} before and after alike (netreach render tells)")
+    return out
+
+
 def _configured_parts(planned: Plan, whole: tuple[Files, Files], sides: tuple[Files, Files], read: Read) -> list[Part]:
     """Environments as the config says; what they are rendered from may be outside of what it includes."""
     from bot.render.discover import configured
@@ -180,21 +211,28 @@ def _configured_parts(planned: Plan, whole: tuple[Files, Files], sides: tuple[Fi
     from bot.render.stage import stage
 
     file = planned.config.file if planned.config is not None else ""
-    roots = [configured(scope.rendered, file) for scope in planned.scopes if scope.rendered is not None]
+    options = _options(planned)
+    roots = [configured(scope.name, one, file, options) for scope in planned.scopes for one in scope.rendered]
+    if planned.settings.render == "off":
+        roots = [root._replace(refused="rendering is off", setting="--render") for root in roots]
     staged = stage(whole, (roots, roots), read, True)
     rendered = {part.name: part for part in staged.parts}
     out = []
     for scope in planned.scopes:
-        if scope.rendered is None:
+        if not scope.rendered:
             out.append(Part(scope, scope.files(sides[0]), scope.files(sides[1])))
             continue
         part = rendered[scope.name]
-        folder = configured(scope.rendered, file).path
+        folders = [root.path for root in roots if root.environment == scope.name]
         both = []
         for own, made, used in zip(sides, (part.before, part.after), staged.used, strict=True):
             if scope.paths:
                 plain = scope.files(own)
-                kept = {p: data for p, data in plain.contents.items() if p not in used and not below(folder, p)}
+                kept = {
+                    p: data
+                    for p, data in plain.contents.items()
+                    if p not in used and not any(below(folder, p) for folder in folders)
+                }
                 made = made._replace(contents={**kept, **made.contents}, skipped=[*plain.skipped, *made.skipped])
             both.append(made)
         out.append(Part(scope, both[0], both[1], part.notes, part.remarks))
@@ -264,7 +302,7 @@ def _scope(settings: Settings, file: str, environment: Environment) -> Scope:
         reason = f"the environment {name} has no manifests, before or after"
         empty = Unread(file, at, reason, f"environments.{name}.paths")
     own = _assuming(settings, environment.assume)._replace(allow_empty=True)
-    return Scope(name, own, environment.paths, empty, environment if environment.render is not None else None)
+    return Scope(name, own, environment.paths, empty, environment.render)
 
 
 def _assuming(settings: Settings, assume: Assume) -> Settings:

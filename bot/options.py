@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
 ON_INCOMPLETE = ("fail", "warn")
+RENDER = ("on", "off")
 
 
 def settings(options: argparse.Namespace) -> Settings:
@@ -43,7 +44,16 @@ def settings(options: argparse.Namespace) -> Settings:
         allow_empty=options.allow_empty,
         on_incomplete=_chosen(on_incomplete, ON_INCOMPLETE, "NETREACH_ON_INCOMPLETE") or "",
         today=_day(os.environ.get("NETREACH_TODAY", "")),
+        render=_chosen(_one(options, "render"), RENDER, "NETREACH_RENDER") or "",
+        kube_version=_version(_one(options, "kube_version") or ""),
     )
+
+
+def _version(text: str) -> str:
+    numbers = text.removeprefix("v").split(".")
+    if text and not (len(numbers) in (2, 3) and all(part.isascii() and part.isdigit() for part in numbers)):
+        raise UsageError(f"--kube-version {text[:40]!r}: not a version like 1.34 or 1.34.2")
+    return text
 
 
 def _day(text: str) -> str:

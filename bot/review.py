@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     the cluster. `pairs`: list every pair beside the rows. `fail_on`: what blocks (docs/exit-codes.md). `config`: a file
     in place of the base side's. `environment`: only this one. `known_complete`: namespaces whose workloads are all in Git.
     `kube_apiserver`: external, or on a node. `on_incomplete`: fail or warn.
+    `render`: off where nothing of the repository may be rendered. `kube_version`: what charts see of the cluster.
     `today`: the day that `allow:` entries expire by (default: that of the later commit; where a side is none, the clock's).
     """
 
@@ -53,6 +54,8 @@ class Settings(NamedTuple):
     kube_apiserver: str | None = None
     on_incomplete: str = ""
     today: str = ""
+    render: str = ""
+    kube_version: str = ""
 
 
 class Place(NamedTuple):

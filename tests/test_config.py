@@ -15,7 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from bot import config
-from bot.config import Allow, Assume, Config, Environment, Match, Ports, Rule, parse, read
+from bot.config import Allow, Assume, Cluster, Config, Environment, Match, Ports, Render, Rendered, Rule, parse, read
 from bot.errors import UsageError
 
 FULL = """\
@@ -47,8 +47,8 @@ def test_everything_the_documentation_shows() -> None:
         include=("k8s/**",),
         exclude=("**/testdata/**",),
         environments=(
-            Environment("prod", ("clusters/prod/**",), ("kustomize", "clusters/prod"), assume, 4),
-            Environment("dev", ("clusters/dev/**",), None, assume._replace(cni="cilium"), 5),
+            Environment("prod", ("clusters/prod/**",), (Rendered("kustomize", "clusters/prod", 4),), assume, 4),
+            Environment("dev", ("clusters/dev/**",), (), assume._replace(cni="cilium"), 5),
         ),
         assume=assume,
         groups=(("payments", "ns:payments"), ("db", "label:tier=db")),
@@ -164,6 +164,9 @@ allow:
             4,
             "unknown key 'helmm' in environments.prod.render",
         ),
+        ("version: 1\nenvironments:\n  prod:\n    render: {helm: {}}\n", 4, "chart is missing in environments.prod.render.helm"),
+        ("version: 1\nrender:\n  kube-version: latest\n", 3, "render.kube-version must be like 1.34"),
+        ("version: 1\nrender:\n  clusters:\n  - name: a\n", 4, "server is missing in render.clusters[0]"),
         ("version: 1\nenvironments:\n  prod:\n    path: []\n", 4, "'path' in environments.prod: did you mean paths?"),
         ("version: 1\ngroups:\n  internet: 'ns:x'\n", 3, "'internet' cannot name a group"),
         ("version: 1\ngroups:\n  a: 'ns:x'\n  b: a\n", 4, "groups.b: 'a' is no group and none of"),
@@ -315,8 +318,43 @@ def test_the_schema_lists_the_parsers_choices() -> None:
     assert tuple(shared["assume"]["properties"]["kubeApiserver"]["enum"]) == config.KUBE_APISERVER
     assert tuple(properties["rules"]["items"]["properties"]["severity"]["enum"]) == config.SEVERITIES
     assert tuple(properties["lint"]["properties"]["severity"]["additionalProperties"]["enum"]) == config.LINT_SEVERITIES
-    renderers = properties["environments"]["additionalProperties"]["properties"]["render"]["properties"]
-    assert tuple(renderers) == config.RENDERERS
+    assert tuple(shared["renderer"]["properties"]) == config.RENDERERS
+    assert tuple(shared["chart"]["properties"]) == config.RENDERED_CHART
+
+
+RENDERED = """\
+version: 1
+environments:
+  prod:
+    render:
+      - kustomize: overlays/prod
+      - helm:
+          chart: charts/shop
+          release: shop
+          namespace: shop
+          values: [values/all.yaml, values/prod.yaml]
+          set: {a.b: 1, c: "x", d: true}
+          kube-version: "1.33"
+          api-versions: [cilium.io/v2]
+  dev: {render: {helm: charts/shop}}
+render:
+  kube-version: v1.34.2
+  api-versions: [monitoring.coreos.com/v1]
+  clusters:
+    - {name: eu, server: "https://eu.example.org", labels: {env: prod}, annotations: {tier: 1}}
+"""
+
+
+def test_what_is_rendered() -> None:
+    found = parse(".netreach.yml", RENDERED.encode())
+    prod, dev = found.environments
+    assert prod.render[0] == Rendered("kustomize", "overlays/prod", 5)
+    chart = ("shop", "shop", ("values/all.yaml", "values/prod.yaml"), (("a.b", "1"), ("c", "x"), ("d", "true")))
+    assert prod.render[1] == Rendered("helm", "charts/shop", 6, *chart, "1.33", ("cilium.io/v2",))
+    assert dev.render == (Rendered("helm", "charts/shop", 14),)
+    cluster = Cluster("eu", "https://eu.example.org", (("env", "prod"),), (("tier", "1"),))
+    assert found.render == Render("v1.34.2", ("monitoring.coreos.com/v1",), (cluster,))
+    Draft202012Validator(SCHEMA).validate(yaml.safe_load(RENDERED))
 
 
 def test_the_choices_are_those_of_the_command_line_and_the_gate() -> None:

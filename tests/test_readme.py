@@ -19,10 +19,11 @@ def test_the_config_and_expectations_of_the_docs_are_valid() -> None:
     from bot.gate import expectations
 
     found = {}
-    for name in ("config", "start", "cli"):
+    for name in ("config", "start", "cli", "rendering"):
         text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
         found[name] = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert config.parse("config.md", found["config"][0].encode()).rules
+    assert config.parse("rendering.md", found["rendering"][0].encode()).render.clusters
     for example in (found["start"][0], found["cli"][0]):
         assert expectations.parse("example", example.encode())
 

@@ -56,6 +56,8 @@ def _run(step: Run, given: Inputs, parse: Parse) -> int:
         _outputs(step, {"verdict": "none", "exit-code": "0"})
         return 0
     sides = _sides(step, given, target)
+    # A stranger's charts are not run, nor anyone's where a job has secrets.
+    given = given._replace(render=given.render and target.trusted and step.event != "pull_request_target")
     review = _review(step, given, sides, parse)
     code = exit_code(review.verdict, on_incomplete=review.on_incomplete)
     link = f"{step.server}/{step.repository}/blob"
@@ -157,7 +159,7 @@ def _review(step: Run, given: Inputs, sides: Sides, parse: Parse) -> Review:
     """The review of the two commits, named as the command in the footer names them. Raises NetreachError."""
     from bot.review import Refs, review_refs
 
-    settings = parse(given.arguments())
+    settings = parse([*given.arguments(), *([] if given.render else ["--render=off"])])
     asked = settings._replace(config=given.config or None)
     if given.config:
         settings = settings._replace(config=_config(step, given, sides))

@@ -32,6 +32,7 @@ class Inputs(NamedTuple):
     sarif_file: str
     report_dir: str
     token: str
+    render: bool
 
     def arguments(self) -> list[str]:
         """The options of `netreach diff` that mean the same."""
@@ -69,7 +70,6 @@ def inputs(environ: Mapping[str, str]) -> Inputs:
     environments = _listed(get("environments"))
     if len(environments) > 1:
         raise UsageError("environments: one of the config's, or none for all of them")
-    _choice("render", get("render", "off"), ("off",))
     annotations = get("annotations", "20")
     if not annotations.isascii() or not annotations.isdigit() or len(annotations) > 6:
         raise UsageError(f"annotations must be a number, not {ascii(annotations[:80])}")
@@ -91,6 +91,7 @@ def inputs(environ: Mapping[str, str]) -> Inputs:
         get("sarif-file"),
         get("report-dir"),
         get("github-token"),
+        _choice("render", get("render", "on"), ("on", "off")) == "on",
     )
 
 

@@ -1,27 +1,25 @@
 """Argo CD Applications and ApplicationSets of a side in, what they deploy from this repository out.
 
-Fields: https://argo-cd.readthedocs.io/en/stable/operator-manual/application-specification/ and .../applicationset/Generators/.
+Fields: https://argo-cd.readthedocs.io/en/stable/operator-manual/application-specification/.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bot.render.gitops import Declared, clean, declared, folders_of, own_url, plain_url
+from bot.render.applicationset import MOST_APPLICATIONS, generated
+from bot.render.gitops import Declared, declared, folders_of, own_url, plain_url
 from bot.render.kustomize import kustomization
-from bot.render.model import Helm, Root, Unusable, documents, items, mapping, text
+from bot.render.model import Cluster, Helm, Root, clean, items, joined, mapping, text
 from bot.sources import Files
 
 IN_CLUSTER = "https://kubernetes.default.svc"
-MOST_APPLICATIONS = 1_000
-_PLACEHOLDER = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
 
 
-def roots(files: Files) -> tuple[list[Root], list[str]]:
-    """What every Application deploys, and notes on what cannot be told from the repository."""
+def roots(files: Files, clusters: Sequence[Cluster] = ()) -> tuple[list[Root], list[str]]:
+    """What every Application deploys, and notes on what cannot be told from the repository. `clusters`: those that Argo CD knows."""
     notes: list[str] = []
     found = declared(files, b"argoproj.io/", ("Application", "ApplicationSet"), notes)
     applications: list[Declared] = []
@@ -29,7 +27,7 @@ def roots(files: Files) -> tuple[list[Root], list[str]]:
         if one.kind == "Application":
             applications.append(one)
         else:
-            made, note = _generated(one, files)
+            made, note = generated(one, files, clusters)
             applications += made
             notes += [note] if note else []
     folders = folders_of(files)
@@ -128,8 +126,6 @@ def _chart(base: Root, one: Declared, helm: dict[str, Any], here: set[str]) -> R
 
 
 def _normal(path: str) -> str | None:
-    from bot.render.model import joined
-
     return joined(".", path.lstrip("/"))
 
 
@@ -160,141 +156,3 @@ def _clusters(found: list[Root]) -> list[Root]:
         else root
         for root in found
     ]
-
-
-# --- ApplicationSets: the generators that need nothing but the repository ---
-
-
-def _generated(one: Declared, files: Files) -> tuple[list[Declared], str]:
-    """The Applications of a set, or a note on why they are not known."""
-    title = f"{one.file}:{one.line}: ApplicationSet {one.name}"
-    try:
-        parameters = [
-            p for generator in items(one.spec.get("generators")) for p in _generate(mapping(generator), files, one)
-        ]
-    except Unusable as error:
-        return [], f"{title}: {error}; what it deploys is not looked at"
-    if text(one.spec.get("templatePatch")):
-        return [], f"{title}: its templatePatch is not applied; what it deploys is not looked at"
-    out = []
-    for values in parameters[:MOST_APPLICATIONS]:
-        made = _fill(mapping(one.spec.get("template")), values)
-        if "{{" in json.dumps(made, default=str):
-            return [], f"{title}: its template is not understood; what it deploys is not looked at"
-        out.append(Declared(mapping(made), one.file, one.line))
-    return out, ""
-
-
-def _generate(generator: dict[str, Any], files: Files, one: Declared) -> list[dict[str, Any]]:
-    if "list" in generator:
-        found = [mapping(item) for item in items(mapping(generator["list"]).get("elements"))]
-    elif "git" in generator:
-        found = _git(mapping(generator["git"]), files)
-    elif "matrix" in generator:
-        found = [{}]
-        for part in items(mapping(generator["matrix"]).get("generators")):
-            found = [
-                {**known, **more}
-                for known in found
-                for more in _generate(mapping(_fill(mapping(part), known)), files, one)
-            ]
-            if len(found) > MOST_APPLICATIONS:
-                raise Unusable("it makes too many Applications")
-    elif "merge" in generator:
-        found = _merged(mapping(generator["merge"]), files, one)
-    else:
-        name = next((key for key in generator if key not in ("selector", "template")), "an empty generator")
-        raise Unusable(f"the generator {name[:40]!a} needs more than the repository")
-    labels = mapping(mapping(generator.get("selector")).get("matchLabels"))
-    if mapping(generator.get("selector")).get("matchExpressions"):
-        raise Unusable("the selector of a generator has matchExpressions, which are not applied")
-    return [item for item in found if all(str(item.get(key)) == str(value) for key, value in labels.items())]
-
-
-def _merged(merge: dict[str, Any], files: Files, one: Declared) -> list[dict[str, Any]]:
-    keys = [text(key) for key in items(merge.get("mergeKeys"))]
-    parts = [_generate(mapping(part), files, one) for part in items(merge.get("generators"))]
-    if not parts or not keys:
-        return []
-    out = [dict(item) for item in parts[0]]
-    for part in parts[1:]:
-        by_key = {tuple(str(item.get(key)) for key in keys): item for item in part}
-        for item in out:
-            item.update(by_key.get(tuple(str(item.get(key)) for key in keys), {}))
-    return out
-
-
-def _git(git: dict[str, Any], files: Files) -> list[dict[str, Any]]:
-    from bot.sources.select import matcher
-
-    extra = mapping(git.get("values"))
-    out = []
-    if items(git.get("directories")):
-        wanted = [mapping(item) for item in items(git.get("directories"))]
-        yes = [text(item.get("path")) for item in wanted if item.get("exclude") is not True]
-        no = [text(item.get("path")) for item in wanted if item.get("exclude") is True]
-        for folder in sorted(folders_of(files) - {"."}):
-            # A glob means a folder itself here, not what is below it.
-            if any(_is(glob, folder) for glob in yes) and not any(_is(glob, folder) for glob in no):
-                name = folder.rpartition("/")[2]
-                path: dict[str, Any] = {"path": folder, "basename": name, "segments": folder.split("/")}
-                path["basenameNormalized"] = re.sub(r"[^a-z0-9-.]", "-", name.lower())
-                out.append({"path": path, **({"values": extra} if extra else {})})
-    for item in map(mapping, items(git.get("files"))):
-        matches = matcher((text(item.get("path")),))
-        for file, data in files.contents.items():
-            if not matches(file):
-                continue
-            folder = file.rpartition("/")[0] or "."
-            try:
-                found = documents(data)
-            except Unusable as error:
-                raise Unusable(f"{file}: {error}") from None
-            for value in (part for document in found for part in (items(document) or [document])):
-                name = folder.rpartition("/")[2]
-                about = {
-                    "path": folder,
-                    "basename": name,
-                    "filename": file.rpartition("/")[2],
-                    "segments": folder.split("/"),
-                }
-                out.append({**mapping(value), "path": about, **({"values": extra} if extra else {})})
-    return [mapping(_fill(item, item)) for item in out]
-
-
-def _is(glob: str, folder: str) -> bool:
-    parts, names = glob.strip("/").split("/"), folder.split("/")
-    from fnmatch import fnmatchcase
-
-    return len(parts) == len(names) and all(map(fnmatchcase, names, parts)) and not any("**" in part for part in parts)
-
-
-def _fill(value: Any, values: dict[str, Any]) -> Any:
-    """A template's value with its `{{…}}` filled in, of both spellings (fasttemplate and Go templates without functions)."""
-    if isinstance(value, dict):
-        return {_fill(key, values): _fill(item, values) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_fill(item, values) for item in value]
-    if isinstance(value, str) and "{{" in value:
-        return _PLACEHOLDER.sub(lambda found: _look_up(found[1], values, found[0]), value)
-    return value
-
-
-def _look_up(name: str, values: dict[str, Any], written: str) -> str:
-    index = re.fullmatch(r"index\s+\.([\w.]+)\s+(\d+)", name)
-    steps: list[str | int] = [*re.sub(r"\[(\d+)\]", r".\1", name.removeprefix(".")).split(".")]
-    if index:
-        steps = [*index[1].split("."), int(index[2])]
-    at: Any = values
-    for step in steps:
-        if isinstance(at, dict) and step in at:
-            at = at[step]
-        elif isinstance(at, list) and str(step).isdigit() and int(step) < len(at):
-            at = at[int(step)]
-        elif isinstance(values.get(name), (str, int)):
-            return str(values[name])
-        else:
-            return written
-    if isinstance(at, dict) and "path" in at:
-        at = at["path"]
-    return written if isinstance(at, (dict, list)) or at is None else str(at)

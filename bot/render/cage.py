@@ -219,7 +219,12 @@ def environment(place: str) -> dict[str, str]:
 
 def _limited(limits: Limits) -> list[str]:
     """A shell that sets the limits and becomes the command; between fork and exec nothing of ours may run beside threads."""
-    sets = [f"ulimit -S -t {limits.cpu}", f"ulimit -H -t {limits.cpu + 1}", f"ulimit -f {limits.output // 512}", "ulimit -c 0"]
+    sets = [
+        f"ulimit -S -t {limits.cpu}",
+        f"ulimit -H -t {limits.cpu + 1}",
+        f"ulimit -f {limits.output // 512}",
+        "ulimit -c 0",
+    ]
     if sys.platform.startswith("linux"):
         sets.append(f"ulimit -v {limits.memory // 1024}")
     return ["/bin/sh", "-c", " && ".join([*sets, 'exec "$@"']), "sh"]

@@ -6,31 +6,44 @@ import re
 from typing import Protocol
 
 from bot.render import argocd, flux, helm, kustomize
-from bot.render.model import KUSTOMIZATIONS, Helm, Root, Unusable, below, items, joined, mapping, text
+from bot.render.model import KUSTOMIZATIONS, Helm, Options, Root, Unusable, below, clean, items, joined, mapping, text
 from bot.sources import Files
 
 
 class Configured(Protocol):
-    """What the config says of an environment: the renderer and its folder, and the line that says so."""
+    """What the config says is rendered for an environment (bot.config.Rendered)."""
 
     @property
-    def name(self) -> str: ...
+    def tool(self) -> str: ...
     @property
-    def render(self) -> tuple[str, str] | None: ...
+    def path(self) -> str: ...
     @property
     def line(self) -> int: ...
+    @property
+    def release(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def values(self) -> tuple[str, ...]: ...
+    @property
+    def parameters(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def kube_version(self) -> str: ...
+    @property
+    def api_versions(self) -> tuple[str, ...]: ...
 
 
 TOP = "default"
+_NONE = Options()
 _VALUES = re.compile(r"(?:^|/)(?:values[-._](?P<after>[\w.-]+)|(?P<before>[\w.-]+)[-._]values)\.ya?ml$")
 
 
-def discover(files: Files) -> tuple[list[Root], list[str]]:
+def discover(files: Files, options: Options = _NONE) -> tuple[list[Root], list[str]]:
     """What Argo CD and Flux objects deploy from this repository; then the leaf kustomizations and the charts that they leave.
 
     Notes are on what cannot be told from the repository.
     """
-    applications, notes = argocd.roots(files)
+    applications, notes = argocd.roots(files, options.clusters)
     applied, more = flux.roots(files)
     found, notes = applications + applied, notes + more
     paths = {root.path for root in found if not root.refused}
@@ -40,7 +53,8 @@ def discover(files: Files) -> tuple[list[Root], list[str]]:
         file = kustomize.kustomization(files, folder) or folder
         if folder not in paths and file not in used and not _within(file, trees):
             found.append(Root(folder, TOP if folder == "." else folder, "kustomize", folder, file))
-    return found + [root for root in charts(files) if root.path not in paths], notes
+    found += [root for root in charts(files) if root.path not in paths]
+    return [options.capable(root) for root in found], notes
 
 
 def _files(files: Files, root: Root) -> frozenset[str]:
@@ -95,17 +109,22 @@ def _is_values(path: str, folder: str) -> bool:
     return not parts or parts in (["values"], ["environments"], ["envs"])
 
 
-def configured(environment: Configured, file: str) -> Root:
-    """The root of an environment that the config says how to render."""
-    tool, folder = environment.render or ("kustomize", ".")
-    path = folder.strip("/").removeprefix("./") or "."
-    name, line = environment.name, environment.line
+def configured(name: str, one: Configured, file: str, options: Options = _NONE) -> Root:
+    """The root that the config (`file`) says to render for the environment of a name."""
+    path = clean(one.path)
     setting = f"environments.{name}.render"
-    root = Root(name, name, tool, path, file, line, setting=setting)
-    if ".." in path.split("/"):
-        return root._replace(refused="its folder is outside of the repository")
-    if tool == "helm":
-        return root._replace(helm=Helm(path.rpartition("/")[2] if path != "." else name), namespace="default")
+    if one.tool != "helm":
+        root = Root(name, name, one.tool, path, file, one.line, setting=setting)
+    else:
+        release = one.release or (path.rpartition("/")[2] if path != "." else name)
+        values = tuple(("file", clean(value)) for value in one.values)
+        parameters = tuple((key, value, False) for key, value in one.parameters)
+        helm = Helm(release, values, parameters, one.kube_version, one.api_versions)
+        namespace = one.namespace or "default"
+        root = Root(release, name, "helm", path, file, one.line, namespace, helm, setting=setting)
+    root = options.capable(root)
+    if ".." in (path, *(clean(value) for value in one.values)):
+        return root._replace(refused="it is outside of the repository")
     return root
 
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bot.render.gitops import Declared, clean, declared, folders_of, own_url, plain_url
+from bot.render.gitops import Declared, declared, folders_of, own_url, plain_url
 from bot.render.kustomize import inputs, kustomization
-from bot.render.model import KUSTOMIZATIONS, Helm, Root, apart, below, items, mapping, text
+from bot.render.model import KUSTOMIZATIONS, Helm, Root, apart, below, clean, items, mapping, text
 from bot.sources import Files
 
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:=|:-|-|=)([^{}$]*))?\}")

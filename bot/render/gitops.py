@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from bot.render.model import apart, items, mapping, text
+from bot.render.model import apart, clean, items, mapping, text
 from bot.sources import Files
 
 
@@ -75,12 +75,6 @@ def plain_url(url: str) -> str:
     if at and "/" not in host:
         url = rest
     return url.replace(":", "/", 1)
-
-
-def clean(path: str) -> str:
-    """A path from the top of the repository; '..' for one that leaves it."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    return ".." if ".." in parts else "/".join(parts) or "."
 
 
 def folders_of(files: Files) -> set[str]:

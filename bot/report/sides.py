@@ -88,6 +88,8 @@ def _asked(settings: Settings) -> list[tuple[str, str]]:
         ("--cni", settings.cni or ""),
         ("--pod-cidrs", "" if pods is None else ",".join(pods) or "none"),
         ("--context", settings.context or ""),
+        ("--render", settings.render if settings.render == "off" else ""),
+        ("--kube-version", settings.kube_version),
     ]
 
 
