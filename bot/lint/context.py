@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.lint import scope
-from bot.lint.matching import Pods
+from bot.lint.matching import Pods, namespaces_of, without_ports
 from bot.lint.near import holds, labels_asked
 from bot.policies import addresses as address_line
-from bot.policies.model import EVERYTHING, And, Expr, HasPort, InNamespace, Or, Origin, Policy, Rule
+from bot.policies.model import Expr, Origin, Policy, Rule
 from bot.policies.traffic import TCP, UDP
 from bot.reachability.endpoints import Hypothetical, indices
 from bot.reachability.world import World
@@ -72,16 +72,6 @@ class View(NamedTuple):
     spec: dict[str, Any]
     types: tuple[str, ...]
     items: tuple[Item, ...]
-
-
-def without_ports(expr: Expr) -> Expr:
-    """The endpoints of an expression, whatever ports they declare."""
-    if isinstance(expr, HasPort):
-        return EVERYTHING
-    if isinstance(expr, And) and any(isinstance(part, HasPort) for part in expr.parts):
-        kept = tuple(part for part in expr.parts if not isinstance(part, HasPort))
-        return kept[0] if len(kept) == 1 else And(kept) if kept else EVERYTHING
-    return expr
 
 
 def operated_scrapers(snapshot: Snapshot) -> list[Hypothetical]:
@@ -306,17 +296,7 @@ class Context:
 
     def namespaces(self, expr: Expr) -> list[str]:
         """The namespaces of this side that an expression of pods looks into (all of them where it asks nothing of them)."""
-        named = namespaces_of(expr)
-        if named is not None:
-            return [name for name in named if name in self.snapshot.namespaces]
-        asked = labels_asked(expr, "namespace")
-        if asked is None:
-            return []
-        return [
-            name
-            for name, namespace in self.snapshot.namespaces.items()
-            if all(holds(part, namespace.labels) for part in asked)
-        ]
+        return self.run.pods[self.head].namespaces(expr)
 
     def unseen(self, expr: Expr, namespaces: Iterable[str]) -> bool:
         """Whether pods of the host network there have the labels that an expression asks for: no policy sees them."""
@@ -539,16 +519,6 @@ def _at(value: Any, path: Path, field: str) -> Any:
         except (LookupError, TypeError):
             return None
     return value
-
-
-def namespaces_of(expr: Expr) -> tuple[str, ...] | None:
-    """The namespaces that an expression names, where it names them."""
-    first = expr.parts[0] if isinstance(expr, And) else expr
-    if isinstance(first, InNamespace):
-        return (first.namespace,)
-    if isinstance(first, Or) and all(isinstance(part, InNamespace) for part in first.parts):
-        return tuple(part.namespace for part in first.parts if isinstance(part, InNamespace))
-    return None
 
 
 def item_of(path: Path) -> Path:

@@ -53,9 +53,9 @@ def rule_covers(outer: Rule, inner: Rule) -> bool:
         outer.action == inner.action == "allow"
         and outer.l7 is None
         and not inner.exact
-        and not subtract(inner.traffic, outer.traffic)
         and includes(outer.source, inner.source)
         and includes(outer.destination, inner.destination)
+        and (inner.traffic == outer.traffic or not subtract(inner.traffic, outer.traffic))
     )
 
 

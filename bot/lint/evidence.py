@@ -16,6 +16,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _CLUSTER = re.compile(r"\.svc(\.cluster\.local)?$|\.cluster\.local$")
 _LOCAL = frozenset({"localhost", "0.0.0.0", "127.0.0.1"})  # noqa: S104
 _EXAMPLES = re.compile(r"(^|\.)example(\.(com|org|net))?$|\.(invalid|test|local|localhost|internal|lan)$")
+_TOLD = re.compile(r"\b(?:env|envFrom|args|command)[\"']?[ \t]*:[ \t]*(?:$|[#&\[|>])", re.MULTILINE)
 _LONGEST = 20_000
 _MOST = 500
 
@@ -53,6 +54,11 @@ def _hosts(context: Context, workload: Workload) -> Iterator[Host]:
         name = text.strip()
         if _NAME.fullmatch(name) and name != workload.name and _service(name, workload.namespace, services):
             yield Host(name, 0, where)
+
+
+def may_name_hosts(workload: Workload) -> bool:
+    """Whether anything of it can name one at all; does not read it."""
+    return _TOLD.search(workload.object.document.text) is not None
 
 
 def named(context: Context, workload: Workload) -> Host | None:
@@ -98,9 +104,16 @@ def _is_address(host: str) -> bool:
     return not host.rpartition(".")[2].isalpha() and host.replace(".", "").isdigit()
 
 
+def _config_maps(context: Context) -> dict[tuple[str, str], Object]:
+    return {(obj.namespace, obj.name): obj for obj in context.snapshot.by_kind("ConfigMap")}
+
+
 def _texts(context: Context, workload: Workload) -> Iterator[tuple[str, str]]:
+    if not may_name_hosts(workload):
+        return
     spec = _spec(workload.object.value)
-    maps = {obj.name: obj for obj in context.snapshot.by_kind("ConfigMap") if obj.namespace == workload.namespace}
+    maps = context.once("config maps", lambda: _config_maps(context))
+    home = workload.namespace
     for key in ("containers", "initContainers"):
         for container in _maps(spec.get(key)):
             for field in ("command", "args"):
@@ -113,11 +126,11 @@ def _texts(context: Context, workload: Workload) -> Iterator[tuple[str, str]]:
                 if type(value) is str:
                     yield f"the variable {str(name)[:60]}", value
                 ref = _map(_map(variable.get("valueFrom")).get("configMapKeyRef"))
-                value = _data(maps.get(str(ref.get("name")))).get(ref.get("key"))
+                value = _data(maps.get((home, str(ref.get("name"))))).get(ref.get("key"))
                 if type(value) is str:
                     yield f"the variable {str(name)[:60]}", value
             for source in _maps(container.get("envFrom")):
-                config = maps.get(str(_map(source.get("configMapRef")).get("name")))
+                config = maps.get((home, str(_map(source.get("configMapRef")).get("name"))))
                 for name, value in _data(config).items():
                     if type(value) is str:
                         yield f"the variable {str(name)[:60]}", value

@@ -5,14 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bot.lint.near import holds
-from bot.policies.model import And, Everything, Expr, HasPort, InAddresses, InNamespace, Kind, Label, Not, Or
+from bot.lint.near import holds, labels_asked
+from bot.policies.model import (
+    EVERYTHING,
+    PODS,
+    And,
+    Everything,
+    Expr,
+    HasPort,
+    InAddresses,
+    InNamespace,
+    Kind,
+    Label,
+    Not,
+    Or,
+)
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Snapshot, Workload
     from bot.policies.model import Vocabulary
 
 _NONE: Mapping[str, str] = {}
+
+
+def namespaces_of(expr: Expr) -> tuple[str, ...] | None:
+    """The namespaces that an expression names, where it names them."""
+    first = expr.parts[0] if isinstance(expr, And) else expr
+    if isinstance(first, InNamespace):
+        return (first.namespace,)
+    if isinstance(first, Or) and all(isinstance(part, InNamespace) for part in first.parts):
+        return tuple(part.namespace for part in first.parts if isinstance(part, InNamespace))
+    return None
+
+
+def without_ports(expr: Expr) -> Expr:
+    """The endpoints of an expression, whatever ports they declare."""
+    if isinstance(expr, HasPort):
+        return EVERYTHING
+    if isinstance(expr, And) and any(isinstance(part, HasPort) for part in expr.parts):
+        kept = tuple(part for part in expr.parts if not isinstance(part, HasPort))
+        return kept[0] if len(kept) == 1 else And(kept) if kept else EVERYTHING
+    return expr
 
 
 class Pods:
@@ -27,7 +60,25 @@ class Pods:
         seen = vocabulary.attributes if head else vocabulary.base_attributes or vocabulary.attributes
         self._attributes = seen
         self._known: dict[int, tuple[Expr, tuple[Workload, ...]]] = {}
+        self._looked_into: dict[int, tuple[Expr, list[str]]] = {}
         self._spaces: dict[tuple[Expr, ...], list[str]] = {}
+
+    def namespaces(self, expr: Expr) -> list[str]:
+        """The namespaces that an expression of pods looks into (all of them where it asks nothing of them)."""
+        found = self._looked_into.get(id(expr))
+        if found is None:
+            found = self._looked_into[id(expr)] = (expr, self._namespaces(expr))
+        return found[1]
+
+    def _namespaces(self, expr: Expr) -> list[str]:
+        known = self.snapshot.namespaces
+        named = namespaces_of(expr)
+        if named is not None:
+            return [name for name in named if name in known]
+        asked = labels_asked(expr, "namespace")
+        if asked is None:
+            return []
+        return [name for name, one in known.items() if all(holds(part, one.labels) for part in asked)]
 
     def selected(self, expr: Expr) -> Sequence[Workload]:
         """The workloads that surely match."""
@@ -41,7 +92,9 @@ class Pods:
             if isinstance(expr, Label):
                 return [w for w in self.snapshot.workloads if self._holds(expr, w, False)]
             return []
-        parts = expr.parts if isinstance(expr, And) else (expr,)
+        parts = tuple(part for part in (expr.parts if isinstance(expr, And) else (expr,)) if part != PODS)
+        if not parts:
+            return self._among(self.by_namespace, ())
         first, rest = parts[0], parts[1:]
         if isinstance(first, InNamespace):
             return self._among((first.namespace,), rest)
@@ -58,6 +111,14 @@ class Pods:
         return self._among(self.by_namespace, parts)
 
     def _among(self, namespaces: Sequence[str] | Mapping[str, object], parts: tuple[Expr, ...]) -> list[Workload]:
+        plain = [(part.key, part.values) for part in parts if isinstance(part, Label) and part.operator == "in"]
+        if self._attributes is None and len(plain) == len(parts) and all(getattr(part, "scope", "") == "pod" for part in parts):
+            return [
+                workload
+                for name in namespaces
+                for workload in self.by_namespace.get(name, ())
+                if not workload.host_network and _has(workload.labels, plain)
+            ]
         return [
             workload
             for name in namespaces
@@ -97,6 +158,13 @@ class Pods:
         labels = namespace.labels if namespace is not None else {}
         seen = self._attributes(workload.labels, labels, workload.namespace, workload.service_account)
         return seen.get(scope, _NONE)
+
+
+def _has(labels: Mapping[str, str], wanted: list[tuple[str, tuple[str, ...]]]) -> bool:
+    for key, values in wanted:  # noqa: SIM110  (asked thousands of times)
+        if labels.get(key) not in values:
+            return False
+    return True
 
 
 def _is_about_namespaces(expr: Expr) -> bool:

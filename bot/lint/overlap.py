@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.lint.context import namespaces_of
+from bot.lint.matching import namespaces_of
 from bot.lint.near import labels_asked
 from bot.policies.model import And, Everything, Expr, InNamespace, Kind, Label
 from bot.policies.traffic import intersect

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.lint.context import namespaces_of, operated_scrapers
+from bot.lint.context import operated_scrapers
+from bot.lint.matching import namespaces_of
 from bot.lint.scope import is_controller, is_scraper
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ def compare(
 ) -> Lint:
     """What the head adds, mends and leaves. A finding is the same one wherever its lines and its place in a list are.
 
-    `narrowed`: what is left, only in namespaces that the change touches; else everywhere.
+    `narrowed`: what is left only of the objects that differ; else everywhere.
     """
     if base is head:
         return Lint((), (), ())
@@ -54,7 +54,7 @@ def compare(
         return tuple(sorted((_finding(draft, context, config) for draft in found), key=order))
 
     if run.scope is not None:
-        kept = [draft for draft in kept if draft.object.namespace or base.where.get(draft.object) is None]
+        kept = [draft for draft in kept if draft.object not in base.where]
     return Lint(shown(added, after), shown(gone, before), shown(kept, after))
 
 

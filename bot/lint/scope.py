@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from bot.lint.matching import namespaces_of, without_ports
 from bot.lint.near import labels_asked
 from bot.manifests.snapshot import Snapshot
-from bot.policies.model import And, Expr, InNamespace, Or
 from bot.reachability.exposures import CONTROLLERS
 
 if TYPE_CHECKING:
     from bot.lint.matching import Pods
-    from bot.policies.model import Chain, Lowered, Policy
+    from bot.policies.model import Chain, Expr, Lowered, Policy
 
 _WITHOUT_EFFECT = frozenset({"ClusterRole", "CustomResourceDefinition", "StorageClass", "PersistentVolume", "PriorityClass"})
 _SYSTEM = "kube-system"
+_CALLERS = frozenset({*CONTROLLERS, "prometheus"})
 _EACH = 3
 
 
@@ -79,7 +80,11 @@ def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str]] | None
 def _callers(side: Snapshot) -> set[str]:
     """The namespaces of ingress controllers and of Prometheus, whose pods must reach those of others."""
     found = {obj.namespace for obj in side.by_kind("Prometheus")}
-    return found | {w.namespace for w in side.workloads if is_controller(w.labels) or is_scraper(w.labels)}
+    for workload in side.workloads:
+        labels = workload.labels
+        if labels.get("app.kubernetes.io/name") in _CALLERS or labels.get("app") == "prometheus" or labels.get("k8s-app") == "prometheus":
+            found.add(workload.namespace)
+    return found
 
 
 def is_controller(labels: Mapping[str, str]) -> bool:
@@ -97,22 +102,16 @@ def _peers(policy: Policy) -> Iterable[Expr]:
     found: dict[Expr, None] = {}
     for section in policy.sections:
         for rule in section.rules:
-            other = rule.destination if section.checkpoint == "egress" else rule.source
-            if _named(other) or labels_asked(other) or labels_asked(other, "namespace"):
+            other = without_ports(rule.destination if section.checkpoint == "egress" else rule.source)
+            if namespaces_of(other) or labels_asked(other) or labels_asked(other, "namespace"):
                 found[other] = None
     return found
-
-
-def _named(expr: Expr) -> tuple[str, ...]:
-    first = expr.parts[0] if isinstance(expr, And) else expr
-    parts = first.parts if isinstance(first, Or) else (first,)
-    return tuple(part.namespace for part in parts if isinstance(part, InNamespace))
 
 
 def _looks_into(expr: Expr, namespaces: set[str], side: Snapshot) -> bool:
     from bot.lint.near import holds
 
-    named = _named(expr)
+    named = namespaces_of(expr)
     if named:
         return not namespaces.isdisjoint(named)
     asked = labels_asked(expr, "namespace")

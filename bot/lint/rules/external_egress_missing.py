@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint import words
-from bot.lint.evidence import Host, external
+from bot.lint.evidence import Host, external, may_name_hosts
 from bot.lint.finding import WARNING, Draft, Rule
 from bot.lint.reaching import isolator, outside
 from bot.reachability.endpoints import indices
@@ -43,18 +43,16 @@ def check(context: Context) -> Iterator[Draft]:
     """One finding for each policy that keeps such pods inside."""
     inside = outside(context) & ~sum(1 << slot for slot, pod in context.by_slot.items() if pod.host_network)
     found: dict[int, tuple[Isolator, list[tuple[Workload, Host]]]] = {}
-    looked: dict[int, int] = {}
+    looked: dict[str, int] = {}
     for slot in indices(context.isolated("egress")):
-        if context.reached("egress", slot) & inside:
+        workload = context.by_slot[slot]
+        looked[workload.namespace] = looked.get(workload.namespace, 0) + 1
+        if looked[workload.namespace] > _LOOKED_AT or not may_name_hosts(workload) or context.reached("egress", slot) & inside:
             continue
-        by = isolator(context, "egress", slot)
-        if by is None or not context.is_told(by.object):
-            continue
-        at = id(by.object)
-        looked[at] = looked.get(at, 0) + 1
-        host = external(context, context.by_slot[slot]) if looked[at] <= _LOOKED_AT else None
-        if host is not None:
-            found.setdefault(at, (by, []))[1].append((context.by_slot[slot], host))
+        host = external(context, workload)
+        by = isolator(context, "egress", slot) if host is not None else None
+        if host is not None and by is not None:
+            found.setdefault(id(by.object), (by, []))[1].append((workload, host))
     for by, pods in found.values():
         workload, host = pods[0]
         message = f"`{workload.name}` is told to reach `{host.name}` by {host.where}, and no policy lets it out of the cluster"

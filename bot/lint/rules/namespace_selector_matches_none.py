@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint import words
-from bot.lint.context import namespaces_of
 from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
+from bot.lint.matching import namespaces_of
 from bot.lint.near import is_typo, labels_asked
 from bot.policies.model import Expr, Label
 

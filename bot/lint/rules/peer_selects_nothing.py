@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint import words
-from bot.lint.context import namespaces_of
 from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
+from bot.lint.matching import namespaces_of
 from bot.lint.near import Near, labels_asked, near_miss
 from bot.lint.operators import is_given, pods_of
 from bot.policies.model import Label
