@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Assumption, Lowered
 from bot.policies.traffic import Traffic
+from bot.reachability.because import Doubts, Hanging, assumed
 from bot.reachability.causes import MOST, Causes, Explained
 from bot.reachability.change import Change, EndpointFacts, PairChange, Path, PolicyText, Totals
 from bot.reachability.diff import Profile, strips
@@ -23,12 +24,6 @@ from bot.reachability.world import World
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Snapshot
-
-POD_ADDRESSES = Assumption(
-    "pod-addresses",
-    "the address of a pod in Git is not known; it lies somewhere in the pods' address range",
-    "assume.podCIDRs",
-)
 
 
 class Listed(NamedTuple):
@@ -71,7 +66,8 @@ def open_paths(snapshot: Snapshot, lowered: Lowered, hypothetical: bool = True, 
         key = (tuple(world.key(slot, "source", True) for slot in row.head), universe.inside >> bit & 1)
         classes.setdefault(key, []).append(bit)
     paths: list[Path] = []
-    unsure = 0
+    doubts = Doubts(world, True, Hanging())
+    unsure: dict[str, int] = {}
     for (_, inside), members in classes.items():
         cells = world.row_cells(universe.rows[members[0]], "source", True)
         ends = universe.destinations if inside else universe.destinations & universe.inside
@@ -79,13 +75,15 @@ def open_paths(snapshot: Snapshot, lowered: Lowered, hypothetical: bool = True, 
             open_, maybe = world.atoms.traffic(mask_open), world.atoms.traffic(mask_maybe)
             limits = limits_of(world, Profile(0, 0, mask_open, mask_maybe, "", limited), True) if limited else ()
             for source in members:
+                settling = doubts.settling(source, bits & ~(1 << source)) if maybe else {}
+                for name, settled in settling.items():
+                    unsure[name] = unsure.get(name, 0) + settled.bit_count()
                 for destination in indices(bits & ~(1 << source)):
-                    because = (POD_ADDRESSES.id,) if maybe else ()
-                    unsure += bool(maybe)
+                    because = tuple(sorted(name for name, ends in settling.items() if ends >> destination & 1))
                     paths.append(Path(names.id(source), names.id(destination), open_, maybe, because, limits))
     paths.sort()
     endpoints = {names.id(bit): names.facts(bit) for bit in sorted(universe.rows, key=names.id)}
-    return Listed(endpoints, tuple(paths), _assumed(lowered, unsure))
+    return Listed(endpoints, tuple(paths), assumed(lowered.vocabulary.assumptions, unsure))
 
 
 def _by_traffic(cells: list[Cell], ends: int) -> dict[tuple[int, int, tuple[Span, ...]], int]:
@@ -111,11 +109,6 @@ def _by_traffic(cells: list[Cell], ends: int) -> dict[tuple[int, int, tuple[Span
                     fresh[at] = fresh.get(at, 0) | rest
         groups = fresh
     return {key: bits for key, bits in groups.items() if key[0] | key[1]}
-
-
-def _assumed(lowered: Lowered, unsure: int) -> tuple[tuple[Assumption, int], ...]:
-    known = lowered.vocabulary.assumptions
-    return tuple((assumption, unsure) for assumption in (*known, POD_ADDRESSES)) if unsure else ()
 
 
 def compare(
@@ -146,7 +139,7 @@ def compare(
         changes,
         _pairs(world, names, explained) if pairs else None,
         totals,
-        _assumed(lowered, totals.possible),
+        assumed(lowered.vocabulary.assumptions, _unsure(world, explained)),
         narrator.changed_objects(),
         found.over_budget,
     )
@@ -352,6 +345,24 @@ def _totals(world: World, explained: list[Explained]) -> Totals:
         else:
             changed += count
     return Totals(opened, closed, changed, possible, hypothetical)
+
+
+def _unsure(world: World, explained: list[Explained]) -> dict[str, int]:
+    """How many pairs of endpoints that stay rest on each assumption, on either side."""
+    hanging = Hanging()
+    sides = (Doubts(world, False, hanging), Doubts(world, True, hanging))
+    out: dict[str, int] = {}
+    for piece in explained:
+        possible = (piece.profile.before_maybe, piece.profile.after_maybe)
+        if piece.profile.endpoint or not any(possible):
+            continue
+        counts: dict[str, int] = {}
+        for doubts, maybe in zip(sides, possible, strict=True):
+            for name, count in (doubts.count(piece.sources, piece.destinations) if maybe else {}).items():
+                counts[name] = max(counts.get(name, 0), count)
+        for name, count in counts.items():
+            out[name] = out.get(name, 0) + count
+    return out
 
 
 def _pairs(world: World, names: Names, explained: list[Explained]) -> tuple[PairChange, ...]:

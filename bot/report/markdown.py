@@ -528,7 +528,7 @@ def _coverage(value: Environment, page: Page) -> str:
         f"{code(sides.place(row.file, row.lines), length)}: {prose(row.reason, length)}" for row in value.coverage
     ]
     assumed = [
-        f"{prose(row.text, length)} ({number(paths, 'path')}; setting {code(row.setting, 60)})"
+        f"{prose(row.text, length)} ({number(paths, 'path')}{f'; setting {code(row.setting, 60)}' if row.setting else ''})"
         for row, paths in value.assumptions
     ]
     lines = [f"CNI: {code(value.cni)}.", ""]

@@ -290,7 +290,7 @@ def _assumptions(rows: Iterable[tuple[Assumption, int]], verbose: bool) -> list[
             [
                 ("dim", " assumed: "),
                 ("", clean(row.text)),
-                ("dim", f" ({number(paths, 'path')}; setting: {clean(row.setting)})"),
+                ("dim", f" ({number(paths, 'path')}{f'; setting: {clean(row.setting)}' if row.setting else ''})"),
             ]
             for row, paths in known
         ]

@@ -7,11 +7,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from bot.policies import traffic as algebra
-from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, Box, Traffic
+from bot.policies.traffic import ICMP, ICMPV6, LAST_PORT, PROTOCOL_NAMES, SCTP, TCP, UDP, Box, Traffic
 from bot.reachability.change import Cause, Change, EndpointFacts
 
 NAMED_EACH = 3
 PIECES = 8
+# Nobody listens on port 0 of these, and what begins at 1 is all of them.
+_LOWEST = {TCP: 1, UDP: 1, SCTP: 1}
 _PORTLESS = {2: "IGMP", 4: "IP in IP", 41: "IPv6 in IP", 47: "GRE", 50: "ESP", 51: "AH", 89: "OSPF", 112: "VRRP"}
 
 
@@ -205,7 +207,7 @@ def by_protocol(traffic: Traffic) -> Iterable[tuple[int, Box]]:
 def _range(protocol: int, box: Box) -> str:
     if protocol in (ICMP, ICMPV6):
         ports = _icmp(box)
-    elif (box.first, box.last) == (0, LAST_PORT):
+    elif box.first <= _LOWEST.get(protocol, 0) and box.last == LAST_PORT:
         ports = ""
     else:
         ports = str(box.first) if box.first == box.last else f"{box.first}-{box.last}"

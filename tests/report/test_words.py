@@ -68,7 +68,7 @@ def test_ports_in_words() -> None:
 
     assert words(UNIVERSE) == "all"
     assert words() == "none"
-    assert words(ports(TCP)) == "all TCP"
+    assert words(ports(TCP)) == words(ports(TCP, 1)) == "all TCP"
     assert words(HTTPS) == "TCP 443"
     assert words(HTTPS, ports(TCP, 80, 90), ports(UDP, 53, 53)) == "TCP 80-90, 443, UDP 53"
     assert words(subtract(UNIVERSE, ports(TCP, 25, 25))) == "all but TCP 25"
