@@ -9,17 +9,25 @@ from typing import NamedTuple
 SKIPPED = frozenset(
     {
         "Secret", "SealedSecret", "ExternalSecret", "SecretStore", "ClusterSecretStore", "CustomResourceDefinition",
-        "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "PersistentVolume", "PersistentVolumeClaim",
+        "Role", "ClusterRole", "PersistentVolume", "PersistentVolumeClaim",
         "StorageClass", "VolumeSnapshot", "VolumeSnapshotClass", "CSIDriver", "PodDisruptionBudget",
         "HorizontalPodAutoscaler", "VerticalPodAutoscaler", "ScaledObject", "PriorityClass", "RuntimeClass",
-        "ResourceQuota", "LimitRange", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService",
-        "Lease", "Event", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Issuer",
+        "ResourceQuota", "LimitRange", "Lease", "Event", "PrometheusRule", "Issuer",
         "ClusterIssuer", "Certificate", "CertificateRequest", "PodSecurityPolicy", "GrafanaDashboard", "ImageStream",
         "BuildConfig", "SecurityContextConstraints", "ConfigMap",
     }
 )  # fmt: skip
-"""Kinds that no part of netreach reads (but for ConfigMaps of a CNI, and Roles to make pods): their documents are not even parsed."""
+"""Kinds that no part of netreach reads: their documents are not even parsed (but for small ConfigMaps, and Roles to make pods)."""
 
+BESIDE = frozenset(
+    {
+        "ConfigMap", "Role", "RoleBinding", "ClusterRoleBinding", "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration", "APIService", "ServiceMonitor", "PodMonitor", "Prometheus", "Alertmanager",
+    }
+)  # fmt: skip
+"""Kinds that only lint looks at: one that cannot be read leaves no gap."""
+
+_SMALL = 20_000
 _OF_PODS = re.compile(r"(?<![\w/-])pods(?![\w/-])")
 _SETTINGS_OF_A_CNI = re.compile(r"cilium|calico|canal|antrea|flannel|kubeadm|[cC][nN][iI]|podSubnet|cluster-pool")
 
@@ -126,17 +134,27 @@ _UNUSUAL_LINE = re.compile("\n(?![ \t\n#]|[A-Za-z]\\w*:[ \n]|- )|[\x85\u2028\u20
 
 
 def is_skipped(text: str) -> bool:
-    """Whether a document, unparsed, surely is one object of a skipped kind.
+    """Whether a document, unparsed, surely is one object of a skipped kind."""
+    kind = _only_kind(text, SKIPPED)
+    if kind == "ConfigMap" and (len(text) <= _SMALL or _SETTINGS_OF_A_CNI.search(text)):
+        return False
+    return bool(kind) and not (kind == "Role" and ("create" in text or "*" in text) and _OF_PODS.search(text))
+
+
+def is_beside(text: str) -> bool:
+    """Whether a document, unparsed, surely is one object of a kind that only lint looks at."""
+    return bool(_only_kind(text, BESIDE))
+
+
+def _only_kind(text: str, kinds: frozenset[str]) -> str:
+    """The kind of the only object of a document, where that is sure, and one of these; else nothing.
 
     Sure means a block mapping at column 0 of which every line there begins with a plain key, and one of them is `kind`:
     neither a quoted string nor a flow mapping (nor a line break that only YAML knows) can then hide another kind.
     """
     at = 0 if text.startswith("kind:") else text.find("\nkind:") + 1
     found = _KIND.match(text, at)
-    if found is None or found[1] not in SKIPPED or text.find("\nkind:", at) >= 0:
-        return False
-    if found[1] == "ConfigMap" and _SETTINGS_OF_A_CNI.search(text):
-        return False
-    if found[1] == "Role" and ("create" in text or "*" in text) and _OF_PODS.search(text):
-        return False
-    return _FIRST_LINE.match(text) is not None and _UNUSUAL_LINE.search(text, 0, len(text) - 1) is None
+    if found is None or found[1] not in kinds or text.find("\nkind:", at) >= 0:
+        return ""
+    sure = _FIRST_LINE.match(text) is not None and _UNUSUAL_LINE.search(text, 0, len(text) - 1) is None
+    return found[1] if sure else ""

@@ -99,7 +99,7 @@ def _read(document: Document, default_namespace: str) -> Contents:
     value, error = document.take()
     if error is not None:
         document.keep(None, error)
-        return _unparsed(document, error)
+        return NOTHING if kinds.is_beside(document.text) else _unparsed(document, error)
     if type(value) is not dict:
         return NOTHING
     reading = _Reading(document, default_namespace)

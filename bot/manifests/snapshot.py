@@ -6,6 +6,7 @@ import gc
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from bot.manifests.kinds import BESIDE
 from bot.manifests.objects import Borrower, Object, contents, looks_like_kubernetes
 from bot.manifests.workloads import ContainerPort, Workload
 from bot.sources import Unread
@@ -178,7 +179,7 @@ def _put(
     """Add an object; where it is there already the later one wins, as with `kubectl apply`."""
     key = obj.key
     before = found.get(key)
-    if before is not None:
+    if before is not None and obj.kind not in BESIDE:
         first, last = before[0].document.lines(before[0].pointer)
         where = (before[3] + first - 1, before[3] + last - 1)
         wins = line + obj.document.lines(obj.pointer)[0] - 1
