@@ -229,7 +229,14 @@ def _add_comment(commands: Commands) -> None:
 def _add_app(commands: Commands) -> None:
     words = "the GitHub App: take webhooks, run reviews (docs/app.md)"
     app = commands.add_parser("app", help=words, description=words, formatter_class=_HELP, allow_abbrev=False)
-    app.add_argument("part", choices=("serve", "worker", "reconcile"), help="settings: NETREACH_ variables")
+    parts = ("serve", "worker", "reconcile", "doctor", "manifest", "register")
+    app.add_argument("part", choices=parts, help="settings: NETREACH_ variables; doctor says what is missing")
+    new = app.add_argument_group("manifest, register", "a new App: print its manifest, or register it by the press of a button")
+    new.add_argument("--url", default="", help="where GitHub will reach it, https://netreach.example.com")
+    new.add_argument("--name", default="netreach", help="what it is called, unique on GitHub")
+    new.add_argument("--org", default="", help="whose it is (default: your own)")
+    new.add_argument("--out", default=".", metavar="DIR", help="where register puts the key and the settings")
+    new.add_argument("--port", type=int, default=0, help="of 127.0.0.1, for the page of register (default: a free one)")
     app.set_defaults(run=_app)
 
 
@@ -473,6 +480,11 @@ def _comment(options: argparse.Namespace) -> int:
 
 
 def _app(options: argparse.Namespace) -> int:
+    if options.part in ("manifest", "register"):
+        from bot.server import manifest
+
+        _print(manifest.command(options, os.environ))
+        return 0
     from bot.server import run
 
     return run.main(options.part, os.environ)

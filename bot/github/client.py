@@ -6,7 +6,7 @@ is tried again unless it creates something: it may have been done, and whoever c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PUBLIC_API = "https://api.github.com"
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH"})
 LIMITED = (403, 429)
+Answered = Callable[[int, Mapping[str, Any]], None]
 
 
 class Patience(NamedTuple):
@@ -137,10 +138,12 @@ def connect(
     api: str = PUBLIC_API,
     patience: Patience = Patience(),  # noqa: B008
     wait: Callable[[str], None] | None = None,
+    answered: Answered | None = None,
 ) -> Github:
     """A client; one for each thread. `api`: `https://HOST/api/v3` for GitHub Enterprise Server.
 
     `wait` is called with the method before each request, and returns when it may be made: clients that share it share their pace.
+    `answered` is called with the status and the headers of each answer, retries left out, and with status 0 where there was none.
     """
     retry = _Retry(
         secondary_rate_wait=patience.secondary_wait,
@@ -165,7 +168,27 @@ def connect(
     if wait is not None:
         # PyGithub keeps its pace for each client; there is no public way to have several keep one.
         vars(client.requester)["_Requester__deferRequest"] = wait
+    if answered is not None:
+        vars(client.requester)["_Requester__requestRaw"] = _watched(client.requester, answered)
     return client
+
+
+def _watched(requester: Any, answered: Answered) -> Callable[..., Any]:
+    raw = requester._Requester__requestRaw
+
+    def request(*arguments: Any, **named: Any) -> Any:
+        try:
+            status, headers, output = raw(*arguments, **named)
+        except (RequestException, HTTPError, OSError):
+            answered(0, {})
+            raise
+        except GithubException as error:
+            answered(error.status, error.headers or {})
+            raise
+        answered(status, headers)
+        return status, headers, output
+
+    return request
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.errors import PublishError
-from bot.github.client import Patience, Refused, connect, told
+from bot.github.client import Answered, Patience, Refused, connect, told
 
 if TYPE_CHECKING:
     from github import Github
@@ -53,8 +53,9 @@ class Pace:
 class Access:
     """What the App may do, for every installation. May be used from several threads."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises UsageError where the key cannot be read."""
+    def __init__(self, settings: Settings, answered: Answered | None = None) -> None:
+        """`answered` is told of every answer of GitHub. Raises UsageError where the key cannot be read."""
+        self._answered = answered
         self._settings = settings
         self._key = settings.key()
         self._tokens: dict[tuple[int, int, str], _Token] = {}
@@ -74,7 +75,7 @@ class Access:
         except Exception as error:
             words = type(error).__name__
             raise PublishError(f"NETREACH_PRIVATE_KEY_FILE: no private key in PEM form ({words})") from None
-        return connect(auth, self._settings.api, self.patience, self._pace(0).wait)
+        return connect(auth, self._settings.api, self.patience, self._pace(0).wait, self._answered)
 
     def login(self) -> str:
         """The author that the App's comments have. Raises Refused."""
@@ -87,7 +88,7 @@ class Access:
     def client(self, installation: int, repository: int = 0) -> Github:
         """A client for one repository of an installation (0: for all of them). Raises Refused."""
         token = self.token(installation, repository)
-        return connect(token, self._settings.api, self.patience, self._pace(installation).wait)
+        return connect(token, self._settings.api, self.patience, self._pace(installation).wait, self._answered)
 
     def repository(self, installation: int, repository: int, name: str) -> Repository:
         """The repository, with a client of its own. Raises Refused."""

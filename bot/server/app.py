@@ -10,12 +10,15 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bot.server import log
 from bot.server.deliveries import Job, interpret
 
 if TYPE_CHECKING:
     from flask import Flask
     from flask.typing import ResponseReturnValue
 
+    from bot.server.health import Health
+    from bot.server.metrics import Metrics
     from bot.server.settings import Settings
 
 # GitHub sends at most 25 MB; what is larger is not from there.
@@ -33,7 +36,7 @@ class Queue(Protocol):
         """Store a job; once this returns it is on disk. False: this delivery is known, and done or under way. Raises Full."""
 
 
-def create_app(settings: Settings, queue: Queue) -> Flask:
+def create_app(settings: Settings, queue: Queue, metrics: Metrics | None = None, health: Health | None = None) -> Flask:
     """The application (WSGI)."""
     from flask import Flask, request
     from werkzeug.exceptions import RequestEntityTooLarge
@@ -47,21 +50,54 @@ def create_app(settings: Settings, queue: Queue) -> Flask:
 
     @app.post("/webhooks/github")
     def webhook() -> ResponseReturnValue:
+        status, answer = delivered()
+        event, delivery = (request.headers.get(name, "")[:64] for name in ("X-GitHub-Event", "X-GitHub-Delivery"))
+        if metrics is not None:
+            metrics.delivery(event, status)
+        why = answer.get("error") or answer.get("ignored")
+        log.say("delivery", "info" if status < 300 else "warning", event=event, delivery=delivery, status=status, why=why)
+        return answer, status
+
+    def delivered() -> tuple[int, dict[str, Any]]:
         body = request.get_data(cache=False)
         signature = request.headers.get("X-Hub-Signature-256", "")
         if not signed(body, signature, settings.secrets):
-            return {"error": "the signature is missing or wrong"}, 401
+            return 401, {"error": "the signature is missing or wrong"}
         if request.mimetype != "application/json":
-            return {"error": "set the webhook's content type to application/json"}, 415
+            return 415, {"error": "set the webhook's content type to application/json"}
         event, delivery = (request.headers.get(name, "") for name in ("X-GitHub-Event", "X-GitHub-Delivery"))
-        status, answer = receive(event, delivery, body, queue)
+        return receive(event, delivery, body, queue)
+
+    @app.post("/admission/validate")
+    def admission() -> ResponseReturnValue:
+        status, answer = validated(request.get_data(cache=False), metrics)
         return answer, status
 
     @app.get("/healthz")
-    def health() -> ResponseReturnValue:
+    def healthy() -> ResponseReturnValue:
         return {"status": "ok"}
 
+    @app.get("/readyz")
+    def ready() -> ResponseReturnValue:
+        only = [name for name in request.args.get("only", "").split(",") if name]
+        parts = {} if health is None else health.parts(only)
+        return parts, 200 if all(words == "ok" for words in parts.values()) else 503
+
     return app
+
+
+def validated(body: bytes, metrics: Metrics | None = None) -> tuple[int, dict[str, Any]]:
+    """The status and the answer for an AdmissionReview, counted."""
+    from bot.server.admission import answer
+
+    status, found = answer(body)
+    decision = ("allowed" if found["response"]["allowed"] else "refused") if status == 200 else "malformed"
+    if metrics is not None:
+        metrics.admission(decision)
+    if decision != "allowed":
+        why = found.get("error") or found["response"]["status"]["message"]
+        log.say("admission", "warning", decision=decision, why=why)
+    return status, found
 
 
 def signed(body: bytes, signature: str, secrets: Sequence[bytes]) -> bool:

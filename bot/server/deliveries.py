@@ -152,6 +152,8 @@ _HANDLERS: Mapping[str, Callable[[Payload], Job | str]] = {
     "installation_repositories": _installation,
     "repository": _repository,
 }
+EVENTS = frozenset(_HANDLERS)
+"""The events that are listened to."""
 
 
 def _job(payload: Payload, kind: str, **parts: Any) -> Job:

@@ -1,16 +1,16 @@
-"""`netreach app serve|worker|reconcile` in, processes that run until they are told to end out."""
+"""`netreach app serve|worker|reconcile|doctor` in, processes that run until they are told to end out."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from bot.errors import NetreachError, UsageError
+from bot.server import log
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -36,9 +36,32 @@ def main(command: str, environ: Mapping[str, str]) -> int:
         raise UsageError(f"the App needs more than the command: pip install 'netreach[app]' ({error.name})") from None
     from bot.server.settings import read
 
+    if command == "doctor":
+        return doctor(environ)
     settings = read(environ)
+    log.setup(settings.log, _secrets(settings))
     _clear(environ)
     return {"serve": serve, "worker": worker, "reconcile": reconcile}[command](settings)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """What must stand in no line of a log."""
+    from urllib.parse import unquote, urlsplit
+
+    password = urlsplit(settings.database).password or ""
+    return [*(one.decode("utf-8", "surrogateescape") for one in settings.secrets), password, unquote(password)]
+
+
+def doctor(environ: Mapping[str, str]) -> int:
+    """Say what would keep the App from working; 1 if anything does."""
+    from bot.server.doctor import examine, exit_code, shown
+
+    log.setup("error")
+    found = []
+    for one in examine(environ):
+        print(shown(one), flush=True)
+        found.append(one)
+    return exit_code(found)
 
 
 def _clear(environ: Mapping[str, str]) -> None:
@@ -52,17 +75,22 @@ def serve(settings: Settings) -> int:
     """Take webhooks until a signal comes."""
     from waitress.server import create_server
 
-    from bot.server.app import create_app
+    from bot.server import tls
+    from bot.server.app import create_app, validated
+    from bot.server.health import Health
     from bot.server.jobs import Client
+    from bot.server.metrics import Metrics
     from bot.server.store import Store
 
     settings.key()
     store = Store(settings.database)
     store.prepare()
     client = Client(settings, store)
+    metrics = Metrics(store)
+    app = create_app(settings, client, metrics, Health(settings, store))
     host, port = settings.listen
     try:
-        server = create_server(create_app(settings, client), host=host, port=port, threads=THREADS, ident="netreach")
+        server = create_server(app, host=host, port=port, threads=THREADS, ident="netreach")
     except OSError as error:
         raise UsageError(f"NETREACH_LISTEN: cannot listen on {host}:{port}: {error.strerror or error}") from None
 
@@ -70,6 +98,10 @@ def serve(settings: Settings) -> int:
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, end)
+    if settings.metrics is not None:
+        metrics.serve(settings.metrics)
+    if settings.admission is not None:
+        tls.serve(settings.admission, settings.certificate, lambda body: validated(body, metrics))
     _say(f"listening on http://{host}:{server.effective_port}")
     try:
         server.run()
@@ -84,19 +116,23 @@ def worker(settings: Settings) -> int:
     """Run jobs until a signal comes."""
     from bot.server.access import Access
     from bot.server.jobs import Client, Runner
+    from bot.server.metrics import Metrics
+    from bot.server.observed import Observed
     from bot.server.repositories import Cache
     from bot.server.store import Store
-    from bot.server.worker import Worker
 
-    access = Access(settings)
     store = Store(settings.database)
+    metrics = Metrics(store)
+    access = Access(settings, metrics.answered)
     store.prepare()
     client = Client(settings, store)
     look = _Look(settings, access, client, store)
-    runner = Runner(settings, Worker(settings, access, Cache(settings.cache, settings.limits)), look.missed)
+    runner = Runner(settings, Observed(settings, access, Cache(settings.cache, settings.limits), metrics), look.missed)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _, __: stop.set())
+    if settings.metrics is not None:
+        metrics.serve(settings.metrics)
     store.beat(settings.executor)
     runner.start()
     _say(f"worker {settings.executor} is ready")
@@ -121,7 +157,7 @@ def _beat(settings: Settings, store: Store, take_over: Callable[[list[str]], Non
             _say(f"taking over from {', '.join(gone)}")
             take_over(gone)
     except SQLAlchemyError as error:
-        _say(f"the store does not answer ({type(error).__name__})")
+        _say(f"the store does not answer ({type(error).__name__})", "error")
 
 
 def reconcile(settings: Settings) -> int:
@@ -178,15 +214,12 @@ class _Look:
                     _say(f"reconciled: {again} deliveries sent again, {queued} pull requests queued")
                 back = timedelta(seconds=self._settings.reconcile * 3)
             except NetreachError as error:
-                _say(f"not reconciled: {error}")
+                _say(f"not reconciled: {error}", "warning")
             except Exception as error:
-                _say(f"not reconciled: {type(error).__name__}")
+                _say(f"not reconciled: {type(error).__name__}", "error")
             if stop.wait(self._settings.reconcile):
                 return
 
 
-def _say(words: str) -> None:
-    from bot.report.escape import plain
-
-    sys.stderr.write(f"netreach: {plain(words, 1000)}\n")
-    sys.stderr.flush()
+def _say(words: str, level: str = "info") -> None:
+    log.say(words, level)

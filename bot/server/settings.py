@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     repositories. `listen`, `metrics`: host and port (metrics None: none). `executor`: this worker's name, the same after a restart.
     `drafts`: comment on drafts too. `render`: render Helm and Kustomize of pull requests that do not come from a fork.
     `reconcile`: seconds between two looks at GitHub's own state. `log`: the least severe level that is logged.
+    `admission`: host and port of the admission webhook over TLS, with the files of its `certificate` chain and key.
     """
 
     app: str
@@ -59,6 +60,8 @@ class Settings(NamedTuple):
     reconcile: int = 600
     log: str = "info"
     limits: Limits = Limits()
+    admission: tuple[str, int] | None = None
+    certificate: tuple[str, str] = ("", "")
 
     def __repr__(self) -> str:
         return f"Settings(app={self.app!r}, server={self.server!r})"
@@ -73,7 +76,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     app = environ.get("NETREACH_APP_ID", "").strip()
     if not app or not app.isascii() or not app.isalnum() and "." not in app:
         raise UsageError("NETREACH_APP_ID: the App's id, a number on the App's page")
-    server = _address(environ, "NETREACH_GITHUB_URL", PUBLIC)
+    server, api = addresses(environ)
     folder = environ.get("NETREACH_DATA_DIR", "") or os.path.join(os.getcwd(), "netreach-data")
     database = environ.get("NETREACH_DATABASE_URL", "") or f"sqlite:///{os.path.join(folder, 'netreach.sqlite')}"
     if not database.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
@@ -82,12 +85,16 @@ def read(environ: Mapping[str, str]) -> Settings:
     if not key_file:
         raise UsageError("NETREACH_PRIVATE_KEY_FILE: the file with the App's private key (PEM)")
     metrics = environ.get("NETREACH_METRICS_LISTEN", "127.0.0.1:9464")
+    admission = environ.get("NETREACH_ADMISSION_LISTEN", "")
+    certificate = environ.get("NETREACH_TLS_CERT_FILE", ""), environ.get("NETREACH_TLS_KEY_FILE", "")
+    if admission and not all(certificate):
+        raise UsageError("NETREACH_ADMISSION_LISTEN needs NETREACH_TLS_CERT_FILE and NETREACH_TLS_KEY_FILE")
     return Settings(
         app,
         key_file,
         _secrets(environ),
         server,
-        _address(environ, "NETREACH_API_URL", _api(server)),
+        api,
         database,
         environ.get("NETREACH_CACHE_DIR", "") or os.path.join(folder, "cache"),
         _listen("NETREACH_LISTEN", environ.get("NETREACH_LISTEN", "") or "127.0.0.1:8080"),
@@ -98,7 +105,15 @@ def read(environ: Mapping[str, str]) -> Settings:
         _number(environ, "NETREACH_RECONCILE_SECONDS", 600),
         _log(environ),
         _limits(environ),
+        _listen("NETREACH_ADMISSION_LISTEN", admission) if admission else None,
+        certificate,
     )
+
+
+def addresses(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where people see GitHub, and its API. Raises UsageError."""
+    server = _address(environ, "NETREACH_GITHUB_URL", PUBLIC)
+    return server, _address(environ, "NETREACH_API_URL", _api(server))
 
 
 def _secrets(environ: Mapping[str, str]) -> tuple[bytes, ...]:

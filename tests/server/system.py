@@ -88,7 +88,7 @@ class System:
 
     def __init__(self, web: Process, workers: list[Process]) -> None:
         self.web, self.workers = web, workers
-        self.url = web.said().partition("listening on ")[2].split()[0] + "/webhooks/github"
+        self.url = web.said().partition("listening on ")[2].partition('"')[0] + "/webhooks/github"
 
     def send(self, event: str, payload: dict[str, Any], delivery: str = "") -> tuple[int, dict[str, Any]]:
         return send(self.url, event, payload, delivery)
@@ -123,16 +123,20 @@ def wait(what: Callable[[], bool], seconds: float, told: Callable[[], str]) -> N
         time.sleep(0.05)
 
 
-def send(url: str, event: str, payload: dict[str, Any], delivery: str = "", secret: str = SECRET) -> tuple[int, dict[str, Any]]:
-    """Post a webhook as GitHub does; the status and the answer."""
-    body = json.dumps(payload).encode()
-    headers = {
+def headers(event: str, body: bytes, delivery: str = "", secret: str = SECRET) -> dict[str, str]:
+    """What GitHub sends with a body."""
+    return {
         "Content-Type": "application/json",
         "X-GitHub-Event": event,
         "X-GitHub-Delivery": delivery or str(uuid.uuid4()),
         "X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
     }
-    request = urllib.request.Request(url, body, headers, method="POST")
+
+
+def send(url: str, event: str, payload: dict[str, Any], delivery: str = "", secret: str = SECRET) -> tuple[int, dict[str, Any]]:
+    """Post a webhook as GitHub does; the status and the answer."""
+    body = json.dumps(payload).encode()
+    request = urllib.request.Request(url, body, headers(event, body, delivery, secret), method="POST")
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, json.loads(answer.read())
