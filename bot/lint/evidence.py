@@ -16,6 +16,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _CLUSTER = re.compile(r"\.svc(\.cluster\.local)?$|\.cluster\.local$")
 _LOCAL = frozenset({"localhost", "0.0.0.0", "127.0.0.1"})  # noqa: S104
 _EXAMPLES = re.compile(r"(^|\.)example(\.(com|org|net))?$|\.(invalid|test|local|localhost|internal|lan)$")
+_TELLING = ("env", "args", "command")
 _TOLD = re.compile(r"\b(?:env|envFrom|args|command)[\"']?[ \t]*:[ \t]*(?:$|[#&\[|>])", re.MULTILINE)
 _LONGEST = 20_000
 _MOST = 500
@@ -58,7 +59,9 @@ def _hosts(context: Context, workload: Workload) -> Iterator[Host]:
 
 def may_name_hosts(workload: Workload) -> bool:
     """Whether anything of it can name one at all; does not read it."""
-    return _TOLD.search(workload.object.document.text) is not None
+    text = workload.object.document.text
+    # Looking for the words first is ten times as fast.
+    return any(word in text for word in _TELLING) and _TOLD.search(text) is not None
 
 
 def named(context: Context, workload: Workload) -> Host | None:

@@ -15,8 +15,8 @@ RULE = Rule(
     name="rule-without-peers",
     severity=WARNING,
     detects="A rule without `from` or `to`, or with an empty list there. For information only where the pods are "
-    "exposed by an Ingress, a route or a load balancer. A policy that allows everything and says so (its only "
-    "rule is `{}`), and DNS, are left alone.",
+    "exposed by an Ingress, a route or a load balancer, or called by the API server (webhooks), whose addresses "
+    "nobody knows. A policy that allows everything and says so (its only rule is `{}`), and DNS, are left alone.",
     why="An empty list of peers is no peers in most languages; here it is everybody, inside and outside of the "
     "cluster.",
     bad="""\
@@ -50,9 +50,18 @@ def check(context: Context) -> Iterator[Draft]:
             whom = "everybody" if item.direction == "ingress" else "everywhere"
             ports = "these ports" if item.ports else "every port"
             message = f"{how}, which allows {ports} {'from' if field == 'from' else 'to'} {whom}"
+            hooks = not exposed and item.direction == "ingress" and _is_called(context, view)
             if exposed:
                 message += "; the pods are exposed, so this may be meant"
-            yield Draft(RULE, INFO if exposed else WARNING, view.object, item.path, message)
+            elif hooks:
+                message += "; the API server calls the pods, and its addresses are in no manifest"
+            yield Draft(RULE, INFO if exposed or hooks else WARNING, view.object, item.path, message)
+
+
+def _is_called(context: Context, view: View) -> bool:
+    from bot.lint.rules.webhook_ingress_blocked import called
+
+    return not called(context).isdisjoint(context.subjects(view.policy, "ingress"))
 
 
 def _is_meant(view: View, item: Item) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.finding import ERROR, Draft, Rule
+from bot.lint.operators import is_given
 from bot.lint.ports import services, targets
 from bot.lint.reaching import admits, isolator, outside, slots_of
 
@@ -53,6 +54,21 @@ def check(context: Context) -> Iterator[Draft]:
                 yield from _service(context, obj, namespace, name, port)
 
 
+def called(context: Context) -> frozenset[int]:
+    """The slots of pods that the API server calls."""
+
+    def make() -> frozenset[int]:
+        out: set[int] = set()
+        for obj in context.snapshot.by_kind(*_HOOKS, "APIService"):
+            for ref in _refs(obj):
+                for service, selector, *_ in services(context).get(str(ref.get("namespace")), ()):
+                    if service.name == ref.get("name"):
+                        out.update(slot for slot, _ in slots_of(context, service.namespace, selector))
+        return frozenset(out)
+
+    return context.once("called", make)  # type: ignore[no-any-return]
+
+
 def _refs(obj: Object) -> Iterator[dict[str, Any]]:
     if obj.kind == "APIService":
         spec = obj.value.get("spec")
@@ -74,6 +90,8 @@ def _service(context: Context, obj: Object, namespace: str, name: str, port: int
         return
     blocked = []
     for slot, workload in slots_of(context, namespace, found[1]):
+        if any(is_given(subject, [workload]) for subject in map(context.subject, context.enforced.policies) if subject is not None):
+            return  # a policy selects it by a label that it is given when it is made
         ends = [one for one in targets(context, workload) if one.service is found[0] and one.port == port and one.number]
         points = [one.protocol << 16 | one.number for one in ends]
         if not points or not context.isolated("ingress") >> slot & 1 or admits(context, slot, outside(context), points):
