@@ -13,6 +13,7 @@ from bot.lint.reaching import admits, isolator, outside, slots_of
 if TYPE_CHECKING:
     from bot.lint.context import Context
     from bot.manifests.snapshot import Object
+    from bot.policies.model import Expr
 
 RULE = Rule(
     id="NP007",
@@ -54,6 +55,13 @@ def check(context: Context) -> Iterator[Draft]:
                 yield from _service(context, obj, namespace, name, port)
 
 
+def _subjects(context: Context, namespace: str) -> Iterator[Expr]:
+    for policy in context.enforced.policies:
+        subject = context.subject(policy) if policy.key[1] in ("", namespace) else None
+        if subject is not None:
+            yield subject
+
+
 def called(context: Context) -> frozenset[int]:
     """The slots of pods that the API server calls."""
 
@@ -90,7 +98,7 @@ def _service(context: Context, obj: Object, namespace: str, name: str, port: int
         return
     blocked = []
     for slot, workload in slots_of(context, namespace, found[1]):
-        if any(is_given(subject, [workload]) for subject in map(context.subject, context.enforced.policies) if subject is not None):
+        if any(is_given(subject, [workload]) for subject in _subjects(context, namespace)):
             return  # a policy selects it by a label that it is given when it is made
         ends = [one for one in targets(context, workload) if one.service is found[0] and one.port == port and one.number]
         points = [one.protocol << 16 | one.number for one in ends]
