@@ -35,6 +35,14 @@ _CALICO_POLICIES = (
     "StagedGlobalNetworkPolicy",
     "StagedKubernetesNetworkPolicy",
 )
+# Policies of something else: where traffic goes or what address it has, and not whether it may.
+_NO_POLICIES = {
+    "CiliumBGPPeeringPolicy",
+    "CiliumEgressGatewayPolicy",
+    "CiliumL2AnnouncementPolicy",
+    "CiliumLocalRedirectPolicy",
+    "EgressGatewayPolicy",
+}
 _POLICY_KINDS = sorted({*_CALICO_POLICIES, *(kind for kind, _ in _FAMILIES)})
 # Controllers by the name of what runs them.
 _CONTROLLERS = {
@@ -168,7 +176,7 @@ def is_unknown_policy(kind: str, api_version: str) -> bool:
     if group == "policy.networking.k8s.io":
         return family(kind, api_version) is None
     policies = group == "networking.k8s.io" or group == "cilium.io" or group in _CALICO
-    return policies and "Policy" in kind and family(kind, api_version) is None
+    return policies and "Policy" in kind and kind not in _NO_POLICIES and family(kind, api_version) is None
 
 
 def families(base: Snapshot, head: Snapshot) -> list[str]:

@@ -57,11 +57,11 @@ class Judge:
 
 
 def _is_telling(step: Step, kinds: tuple[str, str]) -> bool:
-    """Whether there is a question at all: not where an Ingress leads to if none is there, not what policies an address has."""
+    """Whether there is a question at all: not where an Ingress leads to if none is there, not what policies an address or a name has."""
     if step.checkpoint is EXPOSURE:
         return kinds[0] == "exposure"
     decided = any(reason.rule is not None or reason.isolated_by for reason in step.why)
-    return decided or kinds[step.checkpoint.subject == "destination"] != "addresses"
+    return decided or kinds[step.checkpoint.subject == "destination"] not in ("addresses", "fqdn")
 
 
 def _decision(step: Step, snapshot: Snapshot, ends: tuple[str, str]) -> Decision:

@@ -49,6 +49,7 @@ class Names:
                 if facts.kind == "workload" and facts.side == "both":
                     counted[facts.namespace] = counted.get(facts.namespace, 0) + 1
             sizes = counted
+        self._entities = sum(facts.kind == "entity" for facts in endpoints.values())
         self._sizes = {namespace: size for namespace, size in sizes.items() if size}
 
     def facts(self, name: str) -> EndpointFacts:
@@ -71,8 +72,12 @@ class Names:
         out = [_single(facts) for facts in kinds.get("internet", [])]
         if "internet" not in kinds:
             out += _some(kinds.get("exposure", []), "exposures")
+        entities = kinds.get("entity", [])
+        if len(entities) > NAMED_EACH and len(entities) == self._entities:
+            out.append(Part("words", "every entity", len(entities)))
+            entities = []
+        out += _some(entities, "entities")
         for kind, plural in (
-            ("entity", "entities"),
             ("addresses", "address ranges"),
             ("fqdn", "DNS names"),
             ("node", "nodes"),

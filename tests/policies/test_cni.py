@@ -19,14 +19,18 @@ CNP = (
 )
 CILIUM = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: c, namespace: shop}\nspec: {endpointSelector: {}}\n---\n"
 CALICO = "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: k, namespace: shop}\nspec: {selector: all()}\n---\n"
-ANTREA = "apiVersion: crd.antrea.io/v1beta1\nkind: ClusterNetworkPolicy\nmetadata: {name: deny}\nspec: {priority: 1}\n---\n"
+ANTREA = (
+    "apiVersion: crd.antrea.io/v1beta1\nkind: ClusterNetworkPolicy\nmetadata: {name: deny}\nspec: {priority: 1}\n---\n"
+)
 IN_OPS = "metadata: {name: network, namespace: ops}"
 
 
 def daemon_set(name: str, image: str = "x", args: str = "[]") -> str:
     container = f"{{name: c, image: '{image}', args: {args}}}"
     spec = f"{{selector: {{}}, template: {{metadata: {{labels: {{k: v}}}}, spec: {{containers: [{container}]}}}}}}"
-    return f"apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: {name}, namespace: kube-system}}\nspec: {spec}\n---\n"
+    return (
+        f"apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: {name}, namespace: kube-system}}\nspec: {spec}\n---\n"
+    )
 
 
 def cni(text: str) -> str:
@@ -43,26 +47,38 @@ def cni(text: str) -> str:
         (CILIUM + CALICO, "kubernetes"),
         (daemon_set("kube-flannel-ds"), "flannel"),
         (daemon_set("kube-flannel-ds") + daemon_set("calico-node"), "calico"),
-        (daemon_set("kube-flannel-ds", "registry.k8s.io/networking/kube-network-policies:v0.7.0"), "kube-network-policies"),
+        (
+            daemon_set("kube-flannel-ds", "registry.k8s.io/networking/kube-network-policies:v0.7.0"),
+            "kube-network-policies",
+        ),
         (daemon_set("kube-flannel-ds") + daemon_set("kube-router"), "kube-router"),
         (daemon_set("kube-router", args="[--run-firewall=false]"), "none"),
         (daemon_set("aws-node"), "aws-vpc-cni"),
         (daemon_set("aws-node", args="[--enable-network-policy=false]"), "none"),
         (daemon_set("anetd"), "gke"),
         ("apiVersion: operator.tigera.io/v1\nkind: Installation\nmetadata: {name: default}\nspec: {}\n", "calico"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cilium-config, namespace: kube-system}\ndata: {a: b}\n", "cilium"),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cilium-config, namespace: kube-system}\ndata: {a: b}\n",
+            "cilium",
+        ),
         (
             f"apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n{IN_OPS}\nspec: {{chart: {{spec: {{chart: antrea}}}}}}\n",
             "antrea",
         ),
         (f"apiVersion: helm.cattle.io/v1\nkind: HelmChart\n{IN_OPS}\nspec: {{chart: repo/kube-ovn}}\n", "kube-ovn"),
-        (f"apiVersion: argoproj.io/v1alpha1\nkind: Application\n{IN_OPS}\nspec: {{source: {{chart: cilium}}}}\n", "cilium"),
+        (
+            f"apiVersion: argoproj.io/v1alpha1\nkind: Application\n{IN_OPS}\nspec: {{source: {{chart: cilium}}}}\n",
+            "cilium",
+        ),
         (
             f"apiVersion: argoproj.io/v1alpha1\nkind: Application\n{IN_OPS}\nspec: {{sources: [{{ref: x}}, {{chart: cilium}}]}}\n",
             "cilium",
         ),
         (daemon_set("canal"), "calico"),
-        (f"apiVersion: helm.cattle.io/v1\nkind: HelmChartConfig\n{IN_OPS.replace('network', 'rke2-canal')}\nspec: {{}}\n", "calico"),
+        (
+            f"apiVersion: helm.cattle.io/v1\nkind: HelmChartConfig\n{IN_OPS.replace('network', 'rke2-canal')}\nspec: {{}}\n",
+            "calico",
+        ),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: canal-config}\ndata: {a: b}\n", "calico"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: antrea-config-8b5g2dmkhd}\ndata: {a: b}\n", "antrea"),
         (
@@ -116,7 +132,10 @@ def titles(found):
 
 
 def test_the_version_of_an_image_decides_where_it_is_known():
-    old, new = daemon_set("calico-node", "docker.io/calico/node:v3.31.2"), daemon_set("calico-node", "calico/node:v3.32.0")
+    old, new = (
+        daemon_set("calico-node", "docker.io/calico/node:v3.31.2"),
+        daemon_set("calico-node", "calico/node:v3.32.0"),
+    )
     assert titles(lowered(ANP + CNP + old)) == ["AdminNetworkPolicy a (priority 1)"]
     assert titles(lowered(ANP + CNP + new)) == ["ClusterNetworkPolicy c (Admin, priority 1)"]
     unknown = lowered(ANP + CNP + daemon_set("calico-node"))
@@ -143,6 +162,21 @@ def test_every_cell_has_a_source_and_every_cni_says_what_it_does_with_network_po
 
 def test_versions_of_a_cell():
     cell = Cell(True, "https://example.org", since=(3, 29), until=(3, 31))
-    assert [cell.at(version) for version in ((3, 28), (3, 29), (3, 31), (3, 32), None)] == [False, True, True, False, True]
+    assert [cell.at(version) for version in ((3, 28), (3, 29), (3, 31), (3, 32), None)] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
     assert cell.condition(None) == "from version 3.29 to 3.31"
     assert cell.condition((3, 30)) == ""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["CiliumEgressGatewayPolicy", "CiliumLocalRedirectPolicy", "CiliumBGPPeeringPolicy", "CiliumL2AnnouncementPolicy"],
+)
+def test_policies_about_something_else_are_none(kind):
+    found = lowered(NP + f"apiVersion: cilium.io/v2\nkind: {kind}\nmetadata: {{name: p}}\nspec: {{}}\n", cni="cilium")
+    assert found.problems_head == ()

@@ -62,6 +62,14 @@ def test_many_of_a_kind_are_cut() -> None:
     assert said(*nets, names=Names(nets)) == "10.0.0.0/16, 10.1.0.0/16, 7 more address ranges"
 
 
+def test_every_entity_is_one_part() -> None:
+    entities = table(*(EndpointFacts(f"entity:{name}", "entity") for name in ("health", "host", "init", "ingress")))
+    assert said(*entities, names=Names(entities)) == "every entity (4)"
+    assert said("entity:health", "entity:host", "entity:init", names=Names(entities)) == (
+        "entity:health, entity:host, entity:init"
+    )
+
+
 def test_ports_in_words() -> None:
     def words(*parts: tuple[Box, ...]) -> str:
         return traffic_words(union(*parts), UNIVERSE)
