@@ -52,7 +52,7 @@ ENTRIES = (
     Entry("NP011", "peer-selects-nothing", (ANY,)),
     Entry("NP012", "peer-in-other-namespace", (POLICIES,)),
     Entry("NP013", "namespace-selector-matches-none", (ANY,)),
-    Entry("NP014", "null-in-policy", (POLICIES,)),
+    Entry("NP014", "null-in-policy", (ANY,)),
     Entry("NP015", "selector-absent", (POLICIES,)),
     Entry("NP016", "unresolved-selector-value", (ANY,)),
     Entry("NP020", "rule-without-ports", (ANY,)),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from bot.lint import words
 from bot.lint.context import METADATA
 from bot.lint.finding import ERROR, INFO, Draft, Rule
-from bot.lint.rules.world_without_except import is_world
 from bot.policies import addresses as address_line
 from bot.policies.intervals import covers, intersect
 from bot.policies.model import And, Expr, InAddresses
@@ -72,7 +71,7 @@ def _finding(context: Context, peer: Peer, ranges: Intervals, held: list[str]) -
         return
     meant = covers(_LINK_LOCAL, ranges) or all(last - first < 256 for first, last in ranges)
     web = any(open_to.values())
-    if not web and (is_world(peer.other) or held == ["168.63.129.16"]):
+    if not web and not meant:
         return
     shown = words.listed([text for text in open_to if open_to[text] or not web])
     port = "on port 80" if web else "though not on port 80"

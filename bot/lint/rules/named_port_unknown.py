@@ -50,7 +50,7 @@ def check(context: Context) -> Iterator[Draft]:
                 meant = next((own for own in known if is_typo(name, own)), None)
                 hint = f"; did you mean `{meant}`?" if meant else ""
                 if known and not meant:
-                    hint = f"; there are {words.listed([f'`{own}`' for own in known])}"
+                    hint = f"; the names there are {words.listed([f'`{own}`' for own in known])}"
                 message = f"no container of {words.workloads(rule.pods)} has a port named `{name[:60]}`{hint}"
                 yield Draft(RULE, ERROR, rule.object, path, message, f"`{meant}`" if meant else "", about=name)
             elif len(numbers) > 1 and all(declares(pod, name, protocol) for pod in rule.pods):

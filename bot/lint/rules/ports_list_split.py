@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bot.lint.finding import ERROR, WARNING, Draft, Rule
+from bot.lint.finding import ERROR, WARNING, Draft, Path, Rule
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Item, View
+    from bot.manifests.snapshot import Object
 
 RULE = Rule(
     id="NP003",
@@ -34,6 +35,21 @@ ingress:
       - port: 8080
 """,
 )
+
+
+def is_half(context: Context, obj: Object, path: Path) -> bool:
+    """Whether a rule is one of such a pair: what is wrong with it alone is told here."""
+
+    def make() -> frozenset[tuple[int, Path]]:
+        return frozenset(
+            (id(view.object), item.path)
+            for view in context.views
+            for pair in zip(view.items, view.items[1:], strict=False)
+            for item in pair
+            if pair[0].direction == pair[1].direction and (_is_split(*pair) or _is_split(pair[1], pair[0]))
+        )
+
+    return (id(obj), path) in context.once("halves", make)
 
 
 def check(context: Context) -> Iterator[Draft]:

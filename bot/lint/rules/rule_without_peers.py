@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint.finding import INFO, WARNING, Draft, Rule
+from bot.lint.rules.ports_list_split import is_half
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Item, View
@@ -41,7 +42,7 @@ def check(context: Context) -> Iterator[Draft]:
             field = "from" if item.direction == "ingress" else "to"
             if item.direction not in view.types or item.peers or item.value.get(field, ()) is None:
                 continue
-            if _is_meant(view, item):
+            if _is_meant(view, item) or is_half(context, view.object, item.path):
                 continue
             exposed = item.direction == "ingress" and any(
                 context.exposed().get(slot) for slot in context.subjects(view.policy, "ingress")

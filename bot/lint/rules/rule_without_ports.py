@@ -9,6 +9,7 @@ from bot.lint import words
 from bot.lint.context import item_of
 from bot.lint.finding import WARNING, Draft, Path, Rule
 from bot.lint.near import labels_asked
+from bot.lint.rules.ports_list_split import is_half
 from bot.policies import addresses as address_line
 from bot.policies.intervals import covers
 from bot.policies.model import InAddresses
@@ -47,7 +48,7 @@ def check(context: Context) -> Iterator[Draft]:
         if rule.traffic != everything or rule.action != "allow" or rule.l7 is not None or not _is_certain(peer):
             continue
         at = (id(peer.object), item_of(peer.path))
-        if at in seen:
+        if at in seen or is_half(context, peer.object, at[1]):
             continue
         seen.add(at)
         target = peer.subject if peer.direction == "ingress" else peer.other
