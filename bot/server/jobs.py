@@ -8,11 +8,14 @@ one runs at a time for a repository, and one repository cannot keep others waiti
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from bot.github.client import Refused
+from bot.server import log
 from bot.server.app import Full
 from bot.server.deliveries import Job
 from bot.server.store import Store
@@ -32,7 +35,7 @@ ATTEMPTS = 5
 MOST_RECOVERIES = 100
 MOST_FOLLOWED = 5
 REREAD = (1.0, 3.0)
-TRIES: Any = {"retries_allowed": True, "interval_seconds": 5.0, "backoff_rate": 3.0, "max_attempts": 4}
+TRIES: Any = {"retries_allowed": True, "interval_seconds": 1.0, "backoff_rate": 4.0, "max_attempts": 5}
 
 
 def identity(job: Job, delivery: str, attempt: int = 1) -> str:
@@ -56,6 +59,8 @@ class Client:
         self._store = store
         self._client: DBOSClient | None = None
         self._depth = (0.0, 0)
+        # SQLite lets one write at a time and has the others sleep in turns; a lock wakes the next one at once.
+        self._turn = threading.Lock() if store.sqlite else nullcontext()
 
     def put(self, delivery: str, job: Job) -> bool:
         """Store a job (see `bot.server.app.Queue`). Raises Full."""
@@ -65,12 +70,13 @@ class Client:
         try:
             if self._waiting() >= self._settings.limits.queued:
                 raise Full("the queue is full")
-            client = self._connected()
-            attempt = self._attempt(client, delivery, job)
+            attempt = self._attempt(delivery, job)
             if attempt == 0:
                 return False
+            client = self._connected()
             options = _options(RECEIPTS, identity(job, delivery, attempt), job, self._settings)
-            client.enqueue(options, job._asdict())
+            with self._turn:
+                client.enqueue(options, job._asdict())
         except (sqlalchemy.exc.SQLAlchemyError, DBOSException, OSError) as error:
             raise Full(f"the store does not answer ({type(error).__name__})") from None
         return True
@@ -94,14 +100,14 @@ class Client:
             )
         return self._client
 
-    def _attempt(self, client: DBOSClient, delivery: str, job: Job) -> int:
+    def _attempt(self, delivery: str, job: Job) -> int:
         """The next attempt at a delivery; 0 if an earlier one succeeded or is under way."""
         for attempt in range(1, ATTEMPTS + 1):
             first = identity(job, delivery, attempt)
-            rows = client.list_workflows(workflow_ids=[first, f"{first}!"], load_input=False, load_output=False)
-            if not rows:
+            states = self._store.states(first, f"{first}!")
+            if not states:
                 return attempt
-            if not any(row.status in FAILED for row in rows):
+            if not any(state in FAILED for state in states):
                 return 0
         return 0
 
@@ -154,11 +160,13 @@ class Runner:
 
         @DBOS.workflow(name="receive", max_recovery_attempts=MOST_RECOVERIES)
         def receive(given: dict[str, Any]) -> str:
-            return self._receive(given)
+            with _told("receive", given):
+                return self._receive(given)
 
         @DBOS.workflow(name="look", max_recovery_attempts=MOST_RECOVERIES)
         def look(given: dict[str, Any], run: int) -> str:
-            return self._look(given, run)
+            with _told("look", given):
+                return self._look(given, run)
 
     def start(self) -> None:
         """Take up what was under way when this worker ended, and run what comes."""
@@ -276,6 +284,19 @@ class Runner:
 
         options: Any = {"name": name, **TRIES, "should_retry": _passing}
         return DBOS.run_step(options, lambda: function(*arguments))
+
+
+@contextmanager
+def _told(what: str, given: dict[str, Any]) -> Iterator[None]:
+    """What makes a workflow end without success is logged; a look at GitHub's own state then finds what it left undone."""
+    try:
+        yield
+    except Exception as error:
+        about = Job(**given)
+        words = str(error).splitlines()[0][:300] if str(error) else ""
+        failed = f"{type(error).__name__}: {words}"
+        log.say(f"{what} failed", "error", repository=about.name, job=about.key, error=failed)
+        raise
 
 
 def _passing(error: BaseException) -> bool:

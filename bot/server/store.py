@@ -106,6 +106,17 @@ class Store:
             found = connection.execute(sqlalchemy.text(text)).scalar()
         return None if found is None else max(0.0, float(found))
 
+    def states(self, *workflows: str) -> list[str]:
+        """The states of those of the workflows that there are."""
+        import sqlalchemy
+
+        table = "workflow_status" if self.sqlite else "dbos.workflow_status"
+        names = ", ".join(f":w{index}" for index in range(len(workflows)))
+        text = f"SELECT status FROM {table} WHERE workflow_uuid IN ({names})"  # noqa: S608
+        values = {f"w{index}": name for index, name in enumerate(workflows)}
+        with self._begin() as connection:
+            return [str(row[0]) for row in connection.execute(sqlalchemy.text(text), values)]
+
     def depth(self) -> Depth:
         """How much waits and runs."""
         import sqlalchemy

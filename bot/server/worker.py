@@ -5,6 +5,7 @@ Nothing is written for a head that is no longer the pull request's but that its 
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot import __version__
@@ -13,7 +14,7 @@ from bot.github import checks, comment
 from bot.github.checks import Outcome
 from bot.github.client import Refused, told
 from bot.github.marker import digest
-from bot.server import compare
+from bot.server import compare, log
 from bot.server.compare import Wishes
 from bot.server.deliveries import Job, known
 from bot.sources import mirror
@@ -124,8 +125,16 @@ class Worker:
         try:
             with self._cache.hold(job.repository, url) as path:
                 return self._compared(what, run, path, self._source(job, url))
-        except (GitError, InternalError) as error:
+        except Refused:
+            raise
+        except NetreachError as error:
             return self._concluded(what, run, checks.failed(error), "error", "")
+        except Exception as error:
+            # Never left pending, never green: what went wrong is netreach's fault, and the log has it.
+            where = traceback.format_exc(limit=-5)
+            log.say("internal error", "error", repository=job.name, job=job.key, error=where)
+            words = f"internal error: {type(error).__name__}"
+            return self._concluded(what, run, checks.failed(InternalError(words)), "error", "")
 
     def cancel(self, job: Job, run_id: int, why: str) -> None:
         """End the check of a head that has been superseded. Raises Refused where GitHub does not answer."""
