@@ -127,11 +127,20 @@ class Gate(NamedTuple):
     on_incomplete: str = "fail"
 
 
+class Ignored(NamedTuple):
+    """Rules (by id or name) whose findings in files of these globs are left out, and why."""
+
+    paths: tuple[str, ...]
+    rules: tuple[str, ...]
+    reason: str
+
+
 class Lint(NamedTuple):
-    """Lint rules that are off, and severities other than their own; rules by id or name."""
+    """Lint rules that are off, severities other than their own, and what is ignored in some files; rules by id or name."""
 
     disable: tuple[str, ...] = ()
     severity: tuple[tuple[str, str], ...] = ()
+    ignore: tuple[Ignored, ...] = ()
 
 
 class Comment(NamedTuple):
@@ -472,8 +481,10 @@ def _gate(value: Value) -> Gate:
 
 
 def _lint(value: Value) -> Lint:
-    value.mapping(("disable", "severity"))
+    value.mapping(("disable", "severity", "ignore"))
     out = Lint()
+    if ignore := value.get("ignore"):
+        out = out._replace(ignore=tuple(_ignored(item) for item in ignore.items()))
     if disable := value.get("disable"):
         out = out._replace(disable=tuple(_id(item) for item in disable.items()))
     if severity := value.get("severity"):
@@ -481,6 +492,12 @@ def _lint(value: Value) -> Lint:
             severity=tuple((name, severity.at(name).choice(LINT_SEVERITIES)) for name in severity.names())
         )
     return out
+
+
+def _ignored(value: Value) -> Ignored:
+    value.mapping(("paths", "rules", "reason"), required=("paths", "rules", "reason"))
+    rules = tuple(_id(item) for item in value.at("rules").items())
+    return Ignored(_globs(value.at("paths")), rules, value.at("reason").text())
 
 
 def _comment(value: Value) -> Comment:

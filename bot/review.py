@@ -471,7 +471,7 @@ def lint_refs(refs: Refs, settings: Settings, everything: bool = False) -> Linte
     base, head = load_sides(before, after, scope.settings)
     lowered = lower_sides(base, head, scope.settings)
     incomplete, _ = unread(before, after, base, head, lowered)
-    lint = run.compare(base, head, lowered, planned.config and planned.config.lint)
+    lint = run.compare(base, head, lowered, planned.config and planned.config.lint, narrowed=False)
     shown = tuple(sorted((*lint.new, *lint.unchanged), key=run.order)) if everything else lint.new
     fails = lint_fails(lint.new, planned.settings.fail_on)
     return Linted(shown, incomplete + scope.unread(base, head), fails, lint)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from bot.errors import UsageError
 from bot.lint import registry
 from bot.lint.context import Context, Run
 from bot.lint.finding import SEVERITIES, Draft, Finding, Lint, Path, docs, title
+from bot.lint.near import is_typo
 from bot.lint.suppress import apply
 
 if TYPE_CHECKING:
@@ -17,8 +19,20 @@ if TYPE_CHECKING:
 MOST = 10_000
 
 
+class Ignored(Protocol):
+    """Rules, by id or name, that are left out in files of these globs."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Globs of files."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules."""
+
+
 class Settings(Protocol):
-    """What of the config lint looks at: rules that are off, and severities other than their own, by id or name."""
+    """What of the config lint looks at: rules that are off, severities other than their own, and what is ignored in some files."""
 
     @property
     def disable(self) -> tuple[str, ...]:
@@ -27,6 +41,10 @@ class Settings(Protocol):
     @property
     def severity(self) -> tuple[tuple[str, str], ...]:
         """Rule to severity, `off` among them."""
+
+    @property
+    def ignore(self) -> Sequence[Ignored]:
+        """What is left out in some files."""
 
 
 def lint(snapshot: Snapshot, lowered: Lowered, config: Settings | None = None) -> tuple[Finding, ...]:
@@ -66,12 +84,41 @@ def drafts(contexts: Sequence[Context], config: Settings | None = None) -> list[
         check = registry.check(entry)
         for context, own in zip(contexts, found, strict=True):
             own.extend(draft for draft in check(context) if context.is_told(draft.object))
-    return [apply(context, own[:MOST], off) for context, own in zip(contexts, found, strict=True)]
+    left = [apply(context, own[:MOST], off) for context, own in zip(contexts, found, strict=True)]
+    if config is not None and config.ignore:
+        left = [_outside(context, own, config.ignore) for context, own in zip(contexts, left, strict=True)]
+    return left
+
+
+def _outside(context: Context, found: list[Draft], ignored: Sequence[Ignored]) -> list[Draft]:
+    """What is not ignored for the file that it is in (or that this was rendered from)."""
+    from bot.sources.select import matcher
+
+    entries = [(frozenset(one.rules), matcher(one.paths)) for one in ignored]
+
+    def is_ignored(draft: Draft) -> bool:
+        return any(
+            not rules.isdisjoint((draft.rule.id, draft.rule.name)) and matches(_place(draft, context)[0])
+            for rules, matches in entries
+        )
+
+    return [draft for draft in found if not is_ignored(draft)]
 
 
 def _off(config: Settings | None) -> frozenset[str]:
+    """The rules that are switched off. Raises UsageError for one that there is not."""
     if config is None:
         return frozenset()
+    for key, names in (
+        ("disable", config.disable),
+        ("severity", [name for name, _ in config.severity]),
+        ("ignore", [name for one in config.ignore for name in one.rules]),
+    ):
+        for name in names:
+            if name not in registry.BY_ID and name not in registry.BY_NAME:
+                near = next((known for known in (*registry.BY_ID, *registry.BY_NAME) if is_typo(name, known)), None)
+                hint = f"; did you mean {near}?" if near else ""
+                raise UsageError(f"the config's lint.{key}: there is no rule {name}{hint}")
     return frozenset((*config.disable, *(name for name, severity in config.severity if severity == "off")))
 
 
