@@ -56,7 +56,7 @@ def main() -> int:
         description = "node_modules/@octokit/openapi/generated/api.github.com.json"
         upstream, github.url = github.url, f"http://127.0.0.1:{PORT}"
         command = ["node_modules/.bin/prism", "proxy", "--errors", "-p", str(PORT), description, upstream]
-        prism = subprocess.Popen(command, cwd=FOLDER, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
+        prism = subprocess.Popen(command, cwd=FOLDER, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait()
             everything(github)
