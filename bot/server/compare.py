@@ -57,8 +57,8 @@ def compare(path: str, base: tuple[str, str], head: str, limits: Limits, empty: 
     with tempfile.TemporaryDirectory(prefix="netreach-") as folder:
         file = os.path.join(folder, "report.json")
         arguments = ["--repo", path, "--base", commit, "--head", head, "--mode", "merge", "--quiet", "-o", f"json={file}"]
-        arguments += ["--allow-empty"] if empty else []
-        status, said = _run(["diff", *arguments], folder, limits, render)
+        arguments += [*(["--allow-empty"] if empty else []), *([] if render else ["--render", "off"])]
+        status, said = _run(["diff", *arguments], folder, limits)
         if not os.path.exists(file):
             raise _error(status, said)
         found = stored.read(file)
@@ -66,12 +66,11 @@ def compare(path: str, base: tuple[str, str], head: str, limits: Limits, empty: 
     return found._replace(base=found.base._replace(ref=name), notes=notes)
 
 
-def _run(arguments: list[str], folder: str, limits: Limits, render: bool) -> tuple[int, str]:
+def _run(arguments: list[str], folder: str, limits: Limits) -> tuple[int, str]:
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
     environment |= {
         "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(bot.__file__))),
         "TMPDIR": folder,
-        "NETREACH_RENDER": "on" if render else "off",
     }
     # The unit of ulimit -v is 1,024 bytes. The limit of CPU time ends it too where this process is gone.
     script = f'ulimit -v {limits.memory // 1024} && ulimit -t {limits.review} && exec "$0" "$@"'

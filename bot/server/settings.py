@@ -56,7 +56,7 @@ class Settings(NamedTuple):
     metrics: tuple[str, int] | None
     executor: str
     drafts: bool = False
-    render: bool = False
+    render: bool = True
     reconcile: int = 600
     log: str = "info"
     limits: Limits = Limits()
@@ -101,7 +101,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         None if metrics in ("", "none") else _listen("NETREACH_METRICS_LISTEN", metrics),
         environ.get("NETREACH_EXECUTOR_ID", "") or environ.get("HOSTNAME", "") or os.uname().nodename,
         _switch(environ, "NETREACH_COMMENT_DRAFTS"),
-        _switch(environ, "NETREACH_RENDER"),
+        _switch(environ, "NETREACH_RENDER", "true"),
         _number(environ, "NETREACH_RECONCILE_SECONDS", 600),
         _log(environ),
         _limits(environ),
@@ -180,8 +180,8 @@ def _number(environ: Mapping[str, str], name: str, usual: int, least: int = 1) -
     return int(text)
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    text = (environ.get(name, "") or "false").lower()
+def _switch(environ: Mapping[str, str], name: str, usual: str = "false") -> bool:
+    text = (environ.get(name, "") or usual).lower()
     if text not in ("true", "false", "1", "0", "on", "off"):
         raise UsageError(f"{name}: true or false")
     return text in ("true", "1", "on")

@@ -178,3 +178,23 @@ def test_errors_keep_their_kind(served: Served, tmp_path: Path):
     with pytest.raises(UsageError, match=r"\.netreach\.yml:2"):
         compare.compare(path, ("x", broken), broken, LIMITS, False, False)
     assert compare.wishes(path, broken).check.name == "netreach"
+
+
+def test_rendering_is_for_those_that_are_trusted(served: Served, tmp_path: Path):
+    fixture = Path(__file__).resolve().parent.parent.parent / "fixtures" / "three-tier-kustomize"
+    sides: list[dict[str, str | None]] = []
+    for side in ("base", "head"):
+        files = sorted(path for path in (fixture / side).rglob("*") if path.is_file())
+        sides.append({f"apps/{path.relative_to(fixture / side)}": path.read_text(encoding="utf-8") for path in files})
+    base = branch(served, sides[0], "kustomized")
+    served.work.run("checkout", "-q", "-B", "topic", "kustomized")
+    head = served.work.commit(sides[1])
+    served.work.run("push", "-q", "-f", "origin", "topic")
+    path = str(tmp_path / "copy.git")
+    mirror.init(path, served.url)
+    mirror.bring(path, mirror.Source(served.url), base, head, [f"+{base}:refs/b", f"+{head}:refs/h"])
+    whole = compare.compare(path, ("main", base), head, LIMITS, True, True)
+    assert any("overlays/" in one.name for one in whole.environments), [one.name for one in whole.environments]
+    off = compare.compare(path, ("main", base), head, LIMITS, True, False)
+    assert off.asked.render == "off"
+    assert any("rendering is off" in note for note in off.notes)
