@@ -82,7 +82,7 @@ ENTRIES = (
     Entry("NP101", "cni-ignores-policy", (ANY,)),
     Entry("NP102", "kind-unsupported", (ANY,)),
     Entry("NP103", "feature-unsupported", (ANY,)),
-    Entry("NP104", "overridden-by-admin", ((*ADMIN, "GlobalNetworkPolicy"),)),
+    Entry("NP104", "overridden-by-admin", ((*ADMIN, "GlobalNetworkPolicy", "CiliumClusterwideNetworkPolicy"),)),
     Entry("NP110", "fqdn-without-dns-rule", (CILIUM,)),
     Entry("NP111", "fqdn-pattern-wide", (CILIUM,)),
     Entry("NP112", "l7-empty-rule", (CILIUM,)),

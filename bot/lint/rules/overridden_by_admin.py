@@ -17,9 +17,9 @@ RULE = Rule(
     id="NP104",
     name="overridden-by-admin",
     severity=WARNING,
-    detects="An allow rule of a namespace's own policy, all of which an AdminNetworkPolicy, a ClusterNetworkPolicy "
-    "or a GlobalNetworkPolicy denies before it is asked; and a policy that isolates pods whose traffic such a policy "
-    "allows whole.",
+    detects="An allow rule of a namespace's own policy, all of which an AdminNetworkPolicy, a ClusterNetworkPolicy, "
+    "a GlobalNetworkPolicy or a CiliumClusterwideNetworkPolicy denies whatever it says; and a policy that isolates "
+    "pods whose traffic an admin policy or a GlobalNetworkPolicy allows whole before it is asked.",
     why="The namespace's owners see a rule that says one thing, and the cluster does another.",
     bad="""\
 kind: AdminNetworkPolicy
@@ -37,7 +37,7 @@ spec:
     fix="Let the admin policy `Pass` such traffic to the namespace's own policies, or remove the rule that has "
     "no effect.",
 )
-_GLOBAL = (*ADMIN, "GlobalNetworkPolicy")
+_GLOBAL = (*ADMIN, "GlobalNetworkPolicy", "CiliumClusterwideNetworkPolicy")
 _LOOKED_AT = 40
 
 
@@ -49,7 +49,7 @@ def check(context: Context) -> Iterator[Draft]:
         if peer.object.kind in _GLOBAL and peer.object.kind != "BaselineAdminNetworkPolicy"
     ]
     denies = [peer for peer in wide if peer.rules[0].action == "deny"]
-    allows = [peer for peer in wide if peer.rules[0].action == "allow"]
+    allows = [peer for peer in wide if peer.rules[0].action == "allow" and not peer.object.kind.startswith("Cilium")]
     if denies:
         for peer in context.peers:
             if peer.object.namespace and peer.rules[0].action == "allow":
@@ -67,7 +67,7 @@ def _denied(context: Context, peer: Peer, denies: list[Peer]) -> Iterator[Draft]
     if not before or any(_passes(context, peer, slot, others) for slot in slots):
         return
     by = before[0].policy.title
-    message = f"{by} denies all that this rule allows before it is asked"
+    message = f"{by} denies all that this rule allows"
     yield Draft(RULE, WARNING, peer.object, peer.path, message, about=before[0].object.name)
 
 
