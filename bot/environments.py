@@ -12,11 +12,13 @@ from bot.sources.select import CONFIG_FILES, SETTINGS_FILES, find_config, narrow
 if TYPE_CHECKING:
     from bot.config import Assume, Config, Environment, Rendered
     from bot.manifests.snapshot import Snapshot
-    from bot.render.model import Options
+    from bot.render.model import Options, Root
     from bot.render.stage import Read
     from bot.review import Settings
 
 MOST_NAMED = 10
+CHANGED, ALL, ONE = "changed", "all", "one"
+REST = "plain manifests"
 
 
 class Scope(NamedTuple):
@@ -87,19 +89,29 @@ class Part(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def only(found: Sequence[Part]) -> Part:
+class Found(NamedTuple):
+    """The environments to look at, and notes on the others. `whole`: there are no others."""
+
+    parts: list[Part]
+    notes: tuple[str, ...] = ()
+    whole: bool = True
+
+
+def only(found: Found) -> Part:
     """The one environment of a command that looks at one cluster. Raises UsageError where there are several."""
-    if len(found) > 1:
-        names = [part.scope.name for part in found]
+    _one([part.scope.name for part in found.parts])
+    return found.parts[0]
+
+
+def _one(names: Sequence[str]) -> None:
+    if len(names) > 1:
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         raise UsageError(f"there are the environments {', '.join(names[:MOST_NAMED])}{more}: choose one with --env")
-    return found[0]
 
 
-def parts(
-    planned: Plan, before: Files, after: Files, read: Read, everything: bool
-) -> tuple[list[Part], tuple[str, ...]]:
-    """Every environment that is asked for and that the change can reach (or with `everything` each), and notes on the others.
+def parts(planned: Plan, before: Files, after: Files, read: Read, which: str = CHANGED) -> Found:
+    """Every environment that is asked for; of those that are rendered only such as the change can reach (`which` ALL: each; ONE: there
+    must be one).
 
     Where the config names no environments, they are found in the repository (docs/rendering.md). `read` reads files of both
     sides beside the manifests. Raises UsageError.
@@ -107,17 +119,15 @@ def parts(
     own = planned.files(before)
     sides = own, own if after is before else planned.files(after)
     wanted = planned.settings.environment
-    off = planned.settings.render == "off"
-    configured = planned.config is not None and bool(planned.config.environments)
     notes: tuple[str, ...] = ()
     if any(scope.rendered for scope in planned.scopes):
-        return _configured_parts(planned, (before, after), sides, read), ()
-    if not configured:
+        return _configured_parts(planned, (before, after), sides, read, which)
+    if planned.config is None or not planned.config.environments:
         from bot import render
 
         if render.needed(sides):
-            if not off:
-                return _found_parts(planned, sides, read, everything)
+            if planned.settings.render != "off":
+                return _found_parts(planned, sides, read, which)
             notes = (
                 "rendering is off (--render): kustomizations and charts are read as they stand, not as they are deployed",
             )
@@ -128,7 +138,7 @@ def parts(
                 else "the config has no environments"
             )
             raise UsageError(f"--env {wanted}: {where}")
-    return [Part(scope, scope.files(sides[0]), scope.files(sides[1])) for scope in planned.scopes], notes
+    return Found([Part(scope, scope.files(sides[0]), scope.files(sides[1])) for scope in planned.scopes], notes)
 
 
 def _options(planned: Plan) -> Options:
@@ -142,9 +152,7 @@ def _options(planned: Plan) -> Options:
     return Options(version or config.kube_version, config.api_versions, tuple(Cluster(*one) for one in config.clusters))
 
 
-def _found_parts(
-    planned: Plan, sides: tuple[Files, Files], read: Read, everything: bool
-) -> tuple[list[Part], tuple[str, ...]]:
+def _found_parts(planned: Plan, sides: tuple[Files, Files], read: Read, which: str) -> Found:
     from bot.render import discover
     from bot.render.stage import stage
 
@@ -153,45 +161,50 @@ def _found_parts(
     options = _options(planned)
     before, told_before = discover.discover(sides[0], options)
     after, told = (before, told_before) if sides[1] is sides[0] else discover.discover(sides[1], options)
-    if not everything:
+    if which == CHANGED:
         told = _new(told, told_before)
     if not before and not after:
         if wanted is not None:
             raise UsageError(f"--env {wanted}: there is no config that has environments")
-        return [Part(scope, scope.files(sides[0]), scope.files(sides[1]), tuple(told))], ()
+        return Found([Part(scope, scope.files(sides[0]), scope.files(sides[1]), tuple(told))])
     names = list(dict.fromkeys(root.environment for root in (*before, *after)))
-    rest = "plain manifests"
     roots = before, after
-    if wanted is not None:
-        if wanted not in (*names, rest):
+    if wanted is None and which == ONE:
+        _one(names)
+    if wanted is not None and wanted != REST:
+        if wanted not in names:
             from bot.located import meant
 
             raise UsageError(
-                f"--env {wanted}: there are {', '.join([*names, rest][:MOST_NAMED])}{meant(wanted, names)}"
+                f"--env {wanted}: there are {', '.join([*names, REST][:MOST_NAMED])}{meant(wanted, names)}"
             )
         roots = tuple([root for root in of if root.environment == wanted] for of in roots)  # type: ignore[assignment]
     settings = scope.settings._replace(allow_empty=True)
-    staged = stage(sides, roots, read, everything)
+    staged = stage(sides, roots, read, lambda _, changed: wanted != REST and (changed or which != CHANGED))
     found = [Part(Scope(p.name, settings), p.before, p.after, p.notes, p.remarks) for p in staged.parts]
     unchanged = list(staged.unchanged)
-    if wanted in (None, rest):
+    if wanted in (None, REST):
         plain = [
             discover.plain(side, of, used) for side, of, used in zip(sides, (before, after), staged.used, strict=True)
         ]
         if any(b"apiVersion" in data for side in plain for data in side.contents.values()) or plain[1].skipped:
-            if everything or plain[0].contents != plain[1].contents or plain[0].skipped != plain[1].skipped:
-                found.append(Part(Scope(rest, settings), plain[0], plain[1]))
+            if which != CHANGED or plain[0].contents != plain[1].contents or plain[0].skipped != plain[1].skipped:
+                found.append(Part(Scope(REST, settings), plain[0], plain[1]))
             else:
-                unchanged.append(rest)
-    notes = list(dict.fromkeys(told))
-    if unchanged:
-        shown = ", ".join(unchanged[:MOST_NAMED])
-        more = f" and {len(unchanged) - MOST_NAMED} more" if len(unchanged) > MOST_NAMED else ""
-        notes.append(f"not touched by this change, and not looked at: {shown}{more}")
+                unchanged.append(REST)
+    if wanted is not None:
+        unchanged = []
     if not found:
         nothing = Files(sides[1].label, sides[1].sha, {}, [])
-        found.append(Part(Scope("default", settings), nothing, nothing))
-    return found, tuple(notes)
+        found.append(Part(Scope(wanted or "default", settings), nothing, nothing))
+    return Found(found, (*dict.fromkeys(told), *_untouched(unchanged)), not unchanged)
+
+
+def _untouched(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return (f"not touched by this change, and not looked at: {', '.join(names[:MOST_NAMED])}{more}",)
 
 
 def _new(told: list[str], before: list[str]) -> list[str]:
@@ -204,39 +217,66 @@ def _new(told: list[str], before: list[str]) -> list[str]:
     return out
 
 
-def _configured_parts(planned: Plan, whole: tuple[Files, Files], sides: tuple[Files, Files], read: Read) -> list[Part]:
+def _configured_parts(
+    planned: Plan, whole: tuple[Files, Files], sides: tuple[Files, Files], read: Read, which: str
+) -> Found:
     """Environments as the config says; what they are rendered from may be outside of what it includes."""
     from bot.render.discover import configured
-    from bot.render.model import below
     from bot.render.stage import stage
 
     file = planned.config.file if planned.config is not None else ""
     options = _options(planned)
+    if which == ONE:
+        _one([scope.name for scope in planned.scopes])
     roots = [configured(scope.name, one, file, options) for scope in planned.scopes for one in scope.rendered]
     if planned.settings.render == "off":
         roots = [root._replace(refused="rendering is off", setting="--render") for root in roots]
-    staged = stage(whole, (roots, roots), read, True)
+    beside = {scope.name: _beside(scope, sides, roots) for scope in planned.scopes if scope.rendered}
+
+    def chosen(name: str, changed: bool) -> bool:
+        plain = beside[name]
+        return (
+            changed
+            or which != CHANGED
+            or plain[0].contents != plain[1].contents
+            or plain[0].skipped != plain[1].skipped
+        )
+
+    staged = stage(whole, (roots, roots), read, chosen)
     rendered = {part.name: part for part in staged.parts}
     out = []
     for scope in planned.scopes:
         if not scope.rendered:
             out.append(Part(scope, scope.files(sides[0]), scope.files(sides[1])))
-            continue
-        part = rendered[scope.name]
-        folders = [root.path for root in roots if root.environment == scope.name]
-        both = []
-        for own, made, used in zip(sides, (part.before, part.after), staged.used, strict=True):
-            if scope.paths:
-                plain = scope.files(own)
-                kept = {
-                    p: data
-                    for p, data in plain.contents.items()
-                    if p not in used and not any(below(folder, p) for folder in folders)
-                }
-                made = made._replace(contents={**kept, **made.contents}, skipped=[*plain.skipped, *made.skipped])
-            both.append(made)
-        out.append(Part(scope, both[0], both[1], part.notes, part.remarks))
-    return out
+        elif scope.name in rendered:
+            part = rendered[scope.name]
+            both = [
+                made._replace(
+                    contents={**{p: d for p, d in plain.contents.items() if p not in used}, **made.contents},
+                    skipped=[*plain.skipped, *made.skipped],
+                )
+                for plain, made, used in zip(beside[scope.name], (part.before, part.after), staged.used, strict=True)
+            ]
+            out.append(Part(scope, both[0], both[1], part.notes, part.remarks))
+    if not out:
+        nothing = Files(sides[1].label, sides[1].sha, {}, [])
+        settings = planned.settings._replace(allow_empty=True)
+        out.append(Part(Scope(planned.settings.environment or "default", settings), nothing, nothing))
+    return Found(out, _untouched(staged.unchanged), not staged.unchanged)
+
+
+def _beside(scope: Scope, sides: tuple[Files, Files], roots: Sequence[Root]) -> tuple[Files, Files]:
+    """An environment's plain manifests of each side, which are outside of what is rendered for it."""
+    from bot.render.model import below
+
+    folders = [root.path for root in roots if root.environment == scope.name]
+
+    def part(side: Files) -> Files:
+        plain = scope.files(side) if scope.paths else Files(side.label, side.sha, {}, [])
+        kept = {p: d for p, d in plain.contents.items() if not any(below(folder, p) for folder in folders)}
+        return plain._replace(contents=kept)
+
+    return part(sides[0]), part(sides[1])
 
 
 def changes_of_config(base: Mapping[str, bytes], head: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -310,11 +310,11 @@ def _review(
     if settings.config is None:
         notes += changes_of_config(config.contents, after.contents)
     fail_on = planned.settings.fail_on
-    whole = planned.config is None or len(planned.scopes) >= len(planned.config.environments)
+    found = parts(planned, before, after, read)
+    whole = found.whole and (planned.config is None or len(planned.scopes) >= len(planned.config.environments))
     by = outcome.terms(planned.config, config.contents, after.contents, fail_on, whole, lambda: settings.today or day())
-    found, told = parts(planned, before, after, read, False)
-    notes += (*told, *(note for part in found for note in part.notes))
-    environments = _settled(by, tuple(_environment(part, planned, by) for part in found))
+    notes += (*found.notes, *(note for part in found.parts for note in part.notes))
+    environments = _settled(by, tuple(_environment(part, planned, by) for part in found.parts))
     return Review(
         *sides,
         mode,
@@ -551,16 +551,16 @@ class Manifests(NamedTuple):
 
 def manifests(place: Place, settings: Settings) -> tuple[tuple[Manifests, ...], tuple[str, ...]]:
     """Every environment of one state of the manifests, and notes on all of them. Raises NetreachError."""
-    from bot.environments import parts, plan
+    from bot.environments import ALL, parts, plan
 
     files = _files(place, settings)
-    found, notes = parts(plan(settings, files.contents), files, files, _reading(place), True)
+    found = parts(plan(settings, files.contents), files, files, _reading(place), ALL)
     out = []
-    for part in found:
+    for part in found.parts:
         snapshot = load_sides(part.after, part.after, part.scope.settings)[1]
         told = {*part.after.skipped, *snapshot.unread, *part.scope.unread(snapshot, snapshot)}
         out.append(Manifests(part.scope.name, snapshot, tuple(sorted(told, key=str)), part.notes, part.remarks))
-    return tuple(out), notes
+    return tuple(out), found.notes
 
 
 class _One(NamedTuple):
@@ -598,10 +598,10 @@ def _snapshot(place: Place, settings: Settings) -> tuple[Plan, Scope, Files, Sna
 
 def _only(settings: Settings, config: Files, before: Files, after: Files, read: Read) -> tuple[Plan, Part]:
     """The one environment that is asked for, and its part of each side."""
-    from bot.environments import only, parts, plan
+    from bot.environments import ONE, only, parts, plan
 
     planned = plan(settings, config.contents)
-    return planned, only(parts(planned, before, after, read, True)[0])
+    return planned, only(parts(planned, before, after, read, ONE))
 
 
 def _reading(what: Refs | Folders | Place) -> Read:

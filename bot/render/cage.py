@@ -265,6 +265,9 @@ def scrubbed(complaint: str, place: str) -> str:
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     told = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
     text = told[0] if told else ""
+    if text.endswith("`"):
+        # Kustomize puts a piece of YAML into the middle of its sentence.
+        text = text[:-1].rstrip(" :") + next((line[1:] for line in lines[1:] if line.startswith("`")), "")
     for here in (os.path.realpath(place), place):
         text = text.replace(os.path.join(here, "tree") + "/", "").replace(os.path.join(here, "tree"), ".")
         text = text.replace(here, "")

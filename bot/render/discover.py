@@ -122,7 +122,7 @@ def configured(name: str, one: Configured, file: str, options: Options = _NONE) 
         helm = Helm(release, values, parameters, one.kube_version, one.api_versions)
         namespace = one.namespace or "default"
         root = Root(release, name, "helm", path, file, one.line, namespace, helm, setting=setting)
-    root = options.capable(root)
+    root = options.capable(root)._replace(named=True)
     if ".." in (path, *(clean(value) for value in one.values)):
         return root._replace(refused="it is outside of the repository")
     return root

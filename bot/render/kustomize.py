@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
             if path not in files.contents and path not in skipped and path not in files.links:
                 there = any(below(path, other) for other in files.contents)
                 words = "has no kustomization" if there else "is not there"
-                out.append((f"it refers to {_short(path)}, which {words}", file))
+                out.append((f"it refers to {_short(path)}, which {words}" if file else f"{_short(path)} {words}", file))
         return out
 
 
@@ -74,6 +74,8 @@ def inputs(files: Files, folder: str, edits: str = "", generated: bool = False) 
     walk.folder(folder, 0)
     if generated:
         walk.references(_generated(files, folder), folder, folder, 0)
+    elif kustomization(files, folder) is None:
+        walk.named[folder] = ""
     if edits:
         walk.references(mapping(json.loads(edits)), folder, folder, 0)
     problems, named = tuple(dict.fromkeys(walk.problems)), tuple(walk.named.items())

@@ -59,7 +59,7 @@ class Root(NamedTuple):
     declares it. `namespace`: of objects that name none. `edits`: what a GitOps controller adds to the kustomization, as JSON.
     `variables`: what it puts in place of `${NAME}`; None: nothing is replaced. `refused`: why it cannot be rendered at all, `setting`:
     what would help. `recurse`, `include`, `exclude`: which files of a plain folder. `generated`: the folder has no kustomization, and
-    one of all that is in it is made.
+    one of all that is in it is made. `named`: by the config, so that what is wrong with it is told whatever the change.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Root(NamedTuple):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     generated: bool = False
+    named: bool = False
 
 
 class Unusable(Exception):

@@ -44,7 +44,7 @@ class _Side(NamedTuple):
         if root.refused:
             return [(root.refused, root.file)]
         used = self.inputs[root]
-        out = [*used.problems, *used.missing(self.files)]
+        out = [(reason, file or root.file) for reason, file in (*used.problems, *used.missing(self.files))]
         if root.tool != "plain":
             for unread in self.files.skipped:
                 if unread.file in used.files or any(below(folder, unread.file) for folder in used.folders):
@@ -71,9 +71,15 @@ Documents = list[tuple[str, "str | None"]]
 
 
 def stage(
-    sides: tuple[Files, Files], roots: tuple[Sequence[Root], Sequence[Root]], read: Read, everything: bool
+    sides: tuple[Files, Files],
+    roots: tuple[Sequence[Root], Sequence[Root]],
+    read: Read,
+    chosen: Callable[[str, bool], bool],
 ) -> Staged:
-    """Render what the change can reach, or with `everything` all of it. `read` reads the files of both sides that it is asked for."""
+    """Render the clusters that are `chosen`, by name and whether the change can reach them.
+
+    `read` reads the files of both sides that it is asked for.
+    """
     before, after = _read(sides, roots, read)
     names = list(dict.fromkeys(root.environment for side in (before, after) for root in side.roots))
     # What was rendered once is not rendered again, whatever side and cluster it is of.
@@ -81,7 +87,8 @@ def stage(
     changed = [
         name
         for name in names
-        if everything or len({frozenset(_of(keys[id(side)], name)) for side in (before, after)}) > 1
+        if chosen(name, len({frozenset(_of(keys[id(side)], name)) for side in (before, after)}) > 1)
+        or any(root.environment == name and root.named and after.problems(root) for root in after.roots)
     ]
     wanted: dict[tuple[object, ...], tuple[_Side, Root]] = {}
     for side in (before, after):
@@ -92,12 +99,10 @@ def stage(
     parts = []
     for name in changed:
         shared = set(_of(keys[id(before)], name)) & set(_of(keys[id(after)], name))
-        built = [
-            _part(name, side, other, keys[id(side)], done, shared) for side, other in ((before, after), (after, before))
-        ]
-        known = set(built[0][1])
-        notes = tuple(note for note in built[1][1] if note not in known)
-        parts.append(Part(name, built[0][0], built[1][0], notes, _remarks(name, after, keys[id(after)], done)))
+        now, told = _part(name, after, before, keys[id(after)], done, shared)
+        then, known = (now, ()) if before is after else _part(name, before, after, keys[id(before)], done, shared)
+        notes = tuple(note for note in told if note not in known)
+        parts.append(Part(name, then, now, notes, _remarks(name, after, keys[id(after)], done)))
     unchanged = tuple(name for name in names if name not in changed)
     used = tuple(frozenset(path for one in side.inputs.values() for path in one.files) for side in (before, after))
     return Staged(tuple(parts), unchanged, (used[0], used[1]))
@@ -130,7 +135,8 @@ def _read(sides: tuple[Files, Files], roots: tuple[Sequence[Root], Sequence[Root
     files = sides
     for _ in range(ROUNDS):
         found = [
-            _Side(side, of, {root: _inputs(side, root) for root in of}) for side, of in zip(files, roots, strict=True)
+            _Side(side, of, {root: _inputs(side, root) for root in of})
+            for side, of in list(zip(files, roots, strict=True))[: 1 if sides[0] is sides[1] else 2]
         ]
         inputs = [one for side in found for one in side.inputs.values()]
         names = frozenset(path for one in inputs for path in one.files)
@@ -140,7 +146,7 @@ def _read(sides: tuple[Files, Files], roots: tuple[Sequence[Root], Sequence[Root
         asked = (names | asked[0], folders | asked[1])
         more = read(_chosen(*asked))
         files = (_joined(sides[0], more[0]), _joined(sides[1], more[1]))
-    return found[0], found[1]
+    return found[0], found[-1]
 
 
 def _joined(first: Files, more: Files) -> Files:
@@ -241,7 +247,7 @@ def _part(
         if isinstance(found, cage.Failed):
             problems.append((str(found), root.file))
         # What stays as it was is told apart from what this change does, unless somebody asked for it by name.
-        known = "" if key in shared and not (root.setting or "").startswith("environments.") else None
+        known = "" if key in shared and not root.named else None
         for reason, file in problems:
             lines = (root.line, root.line) if file == root.file else None
             reason = f"{root.name} is not {'read' if root.tool == 'plain' else f'rendered with {root.tool}'}: {reason}"

@@ -113,7 +113,11 @@ def test_a_child_that_holds_the_output_open_is_not_waited_for(tmp_path: Path) ->
     [
         ("while :; do :; done", Limits(cpu=1, seconds=20), "too much CPU"),
         ("while :; do echo 0123456789012345678901234567890123456789; done", Limits(output=10_000), "more than 10,000"),
-        ("while :; do echo 0123456789012345678901234567890123456789; done > file", Limits(output=10_000), "signal|File"),
+        (
+            "while :; do echo 0123456789012345678901234567890123456789; done > file",
+            Limits(output=10_000),
+            "signal|File",
+        ),
         ("kill -9 $$", Limits(), "killed"),
         ("echo 'Error: https://me:token@example.org/x failed' >&2; exit 1", Limits(), r"https://example\.org/x failed"),
         ("i=0; while [ $i -lt 3000 ]; do echo noise >&2; i=$((i+1)); done; exit 7", Limits(), "noise"),
@@ -132,11 +136,17 @@ def test_what_a_renderer_complains_of_is_scrubbed(tmp_path: Path) -> None:
     said = f"debug\nError: {place}/tree/chart/x.yaml: \x1b[31mbad\x07 {'y' * 500}\n"
     told = cage.scrubbed(said, place)
     assert told.startswith("chart/x.yaml:  [31mbad")
+    assert (
+        cage.scrubbed("Error: trouble with config: `\npatch: x\n`: it is wrong\n", place)
+        == "trouble with config: it is wrong"
+    )
     assert len(told) <= cage.LONGEST_REASON
     assert told.isprintable()
 
 
-@pytest.mark.parametrize("name", ["../out", "a/../../out", "/etc/x", "a//b", ".git/config", "a/.git/hooks/x", "a\0b", "./a"])
+@pytest.mark.parametrize(
+    "name", ["../out", "a/../../out", "/etc/x", "a//b", ".git/config", "a/.git/hooks/x", "a\0b", "./a"]
+)
 def test_no_name_leaves_the_copy(name: str) -> None:
     with pytest.raises(Failed), cage.copy({name: b"x"}, {}):
         pass
@@ -228,7 +238,9 @@ def test_a_loop_without_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 @needs_helm
 @pytest.mark.usefixtures("tight")
-@pytest.mark.parametrize("template", ['{{ repeat 2000000000 "x" }}', '{{ define "a" }}{{ include "a" . }}{{ end }}{{ include "a" . }}'])
+@pytest.mark.parametrize(
+    "template", ['{{ repeat 2000000000 "x" }}', '{{ define "a" }}{{ include "a" . }}{{ end }}{{ include "a" . }}']
+)
 def test_a_template_that_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str) -> None:
     found = render(capsys, write(tmp_path / "r", chart(SHOWN + template)))
     assert found.code == 3
@@ -259,11 +271,19 @@ def test_aliases_in_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 @needs_helm
 def test_a_dependency_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     contents = chart(SHOWN + "x")
-    for repository in ("https://charts.example.org", "oci://example.org/charts", "file://../gone", "file://../../../out"):
+    for repository in (
+        "https://charts.example.org",
+        "oci://example.org/charts",
+        "file://../gone",
+        "file://../../../out",
+    ):
         more = f"dependencies:\n  - name: redis\n    version: 1.0.0\n    repository: {repository}\n"
         found = render(capsys, write(tmp_path / "r", contents | {"chart/Chart.yaml": CHART + more}))
         assert found.code == 3
-        assert "its dependency 'redis' is not in charts/: run helm dependency build, and commit what it writes" in found.err
+        assert (
+            "its dependency 'redis' is not in charts/: run helm dependency build, and commit what it writes"
+            in found.err
+        )
 
 
 def test_helm_is_never_told_to_use_a_cluster_or_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,11 +340,13 @@ def test_helm_is_never_told_to_use_a_cluster_or_the_network(monkeypatch: pytest.
         ("helmCharts: [{name: redis, repo: 'https://example.org', version: 1.0.0}]", "--enable-helm"),
         ("generators: [plugin.yaml]", "the plugin or function Exec, and none is run"),
         ("transformers: [plugin.yaml]", "the plugin or function Exec, and none is run"),
-        ("validators: [\"apiVersion: x/v1\\nkind: Evil\\nmetadata: {name: x}\\n\"]", "function Evil, and none is run"),
+        ('validators: ["apiVersion: x/v1\\nkind: Evil\\nmetadata: {name: x}\\n"]', "function Evil, and none is run"),
         ("resources: [.]", "is not rendered with kustomize: "),
     ],
 )
-def test_what_an_overlay_can_refer_to(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, reason: str) -> None:
+def test_what_an_overlay_can_refer_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, reason: str
+) -> None:
     write(tmp_path, {"outside.yaml": SHOWN + SECRET, "outside.env": f"A={SECRET}", "outside/kustomization.yaml": "{}"})
     plugin = (
         "apiVersion: x.example.org/v1\nkind: Exec\nmetadata:\n  name: x\n  annotations:\n"
