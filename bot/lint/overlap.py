@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bot.lint.matching import namespaces_of
 from bot.lint.near import labels_asked
 from bot.policies.model import And, Everything, Expr, InNamespace, Kind, Label
 from bot.policies.traffic import intersect
+from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
@@ -44,7 +46,9 @@ def may_meet(left: Expr, right: Expr) -> bool:
     namespaces = namespaces_of(left), namespaces_of(right)
     if namespaces[0] and namespaces[1] and set(namespaces[0]).isdisjoint(namespaces[1]):
         return False
-    wanted = {part.key: set(part.values) for part in labels_asked(left) or () if isinstance(part, Label) and part.values}
+    wanted = {
+        part.key: set(part.values) for part in labels_asked(left) or () if isinstance(part, Label) and part.values
+    }
     return not any(
         isinstance(part, Label) and part.values and not wanted.get(part.key, set(part.values)) & set(part.values)
         for part in labels_asked(right) or ()
@@ -57,6 +61,15 @@ def _is_wide(left: Expr, right: Expr) -> bool:
         return True
     first = right.parts[0] if isinstance(right, And) else right
     return isinstance(left, InNamespace) and left == first
+
+
+def by_subject(context: Context, peers: Iterable[Peer]) -> Mapping[int, list[Peer]]:
+    """Slot of a workload -> the rules of policies that select it."""
+    out: dict[int, list[Peer]] = {}
+    for peer in peers:
+        for slot in indices(context.bits(peer.subject)):
+            out.setdefault(slot, []).append(peer)
+    return out
 
 
 def rules_meet(context: Context, left: Peer, right: Peer) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.lint.finding import ERROR, Draft, Rule
-from bot.lint.overlap import rules_meet
+from bot.lint.overlap import by_subject, rules_meet
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
@@ -30,7 +30,7 @@ spec: {order: 100, ingress: [{action: Deny}]}
 """,
     fix="Give the one that is to come first the lower order.",
 )
-_MOST = 2_000
+_MOST = 300
 
 
 class Conflict(NamedTuple):
@@ -74,17 +74,23 @@ def _conflicts(context: Context) -> list[Conflict]:
             places.setdefault(place, []).append(peer)
     found: dict[tuple[int, int], Conflict] = {}
     for (_, _, order), peers in places.items():
-        if len({peer.rules[0].action for peer in peers}) < 2:
-            continue
-        looked = 0
-        for number, peer in enumerate(peers):
-            for other in peers[:number]:
-                looked += 1
-                pair = (id(peer.object), id(other.object))
-                if peer.object is other.object or peer.rules[0].action == other.rules[0].action or pair in found:
-                    continue
-                if looked > _MOST * _MOST // 2:
-                    return list(found.values())
-                if rules_meet(context, peer, other) and pair[::-1] not in found:
-                    found[pair] = Conflict(peer, other, order)
+        if len({peer.rules[0].action for peer in peers}) > 1:
+            groups = by_subject(context, peers).values() if context.slots else (peers[:_MOST],)
+            for group in groups:
+                _compare(context, group, order, found)
     return list(found.values())
+
+
+def _compare(context: Context, peers: list[Peer], order: float | None, found: dict[tuple[int, int], Conflict]) -> None:
+    """Add the pairs of some rules that disagree."""
+    for number, peer in enumerate(peers[:_MOST]):
+        for other in peers[:number]:
+            pair = (id(peer.object), id(other.object))
+            if (
+                peer.object is not other.object
+                and peer.rules[0].action != other.rules[0].action
+                and pair not in found
+                and pair[::-1] not in found
+                and rules_meet(context, peer, other)
+            ):
+                found[pair] = Conflict(peer, other, order)

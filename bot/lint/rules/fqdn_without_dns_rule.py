@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from bot.lint import words
 from bot.lint.finding import ERROR, WARNING, Draft, Rule
-from bot.lint.overlap import may_meet, subjects_meet
+from bot.lint.overlap import by_subject, may_meet
 from bot.policies.cilium.peers import FQDN
 from bot.policies.model import Label
+from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
+    from bot.policies.l7 import L7
     from bot.policies.model import Expr
 
 RULE = Rule(
@@ -46,36 +48,38 @@ def check(context: Context) -> Iterator[Draft]:
     named = [peer for peer in context.peers if peer.rules[0].action == "allow" and name_of(peer.other) is not None]
     if not named:
         return
-    proxied = [
-        (peer.subject, rule.l7)
-        for peer in context.peers
-        if peer.direction == "egress"
-        for rule in peer.rules
-        if rule.action == "allow" and rule.l7 is not None and rule.l7.kind in ("dns", "mixed")
-    ]
+    proxied = [peer for peer in context.peers if peer.direction == "egress" and _lookups(peer)]
+    seen = by_subject(context, proxied)
     told: set[object] = set()
     for peer in named:
         at = (id(peer.object), peer.path[:-1])
         if at in told:
             continue
         pods = context.bits(peer.subject)
-        meet = subjects_meet if pods else _may_meet
-        covering = [(subject, l7) for subject, l7 in proxied if meet(context, subject, peer.subject)]
+        if pods:
+            covering = list({id(one): one for slot in indices(pods) for one in seen.get(slot, ())}.values())
+        else:
+            covering = [one for one in proxied if may_meet(one.subject, peer.subject)]
         left = pods
-        for subject, _ in covering:
-            left &= ~context.bits(subject)
+        for one in covering:
+            left &= ~context.bits(one.subject)
         name = str(name_of(peer.other))
         if left or not covering:
             told.add(at)
             yield _finding(context, peer, name, left)
-        elif "*" not in name and not any(l7.accepts_dns(name) for _, l7 in covering):
+        elif "*" not in name and not any(l7.accepts_dns(name) for one in covering for l7 in _lookups(one)):
             message = f"no DNS rule lets these pods look up `{name}`: its addresses are never learnt"
             fix = f"`matchName: {name}` in `rules.dns`"
             yield Draft(RULE, ERROR if pods else WARNING, peer.object, peer.path, message, fix, about=name)
 
 
-def _may_meet(context: Context, left: Expr, right: Expr) -> bool:
-    return may_meet(left, right)
+def _lookups(peer: Peer) -> list[L7]:
+    """The DNS rules of an allow rule."""
+    return [
+        rule.l7
+        for rule in peer.rules
+        if rule.action == "allow" and rule.l7 is not None and rule.l7.kind in ("dns", "mixed")
+    ]
 
 
 def _finding(context: Context, peer: Peer, name: str, left: int) -> Draft:

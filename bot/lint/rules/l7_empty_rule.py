@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.finding import WARNING, Draft, Edit, Path, Rule
-from bot.lint.overlap import row, rules_meet, sure
+from bot.lint.overlap import by_subject, row, rules_meet, sure
 from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _LOOKED_AT = 40
 def check(context: Context) -> Iterator[Draft]:
     """Every empty rule beside others, and every set of rules that something wider voids."""
     told: set[tuple[int, Path]] = set()
+    plain: Mapping[int, list[Peer]] | None = None
     for peer in context.peers:
         if peer.rules[0].l7 is None or peer.rules[0].l7.kind != "http" or peer.object.kind not in _KINDS:
             continue
@@ -54,20 +55,20 @@ def check(context: Context) -> Iterator[Draft]:
             message = "the empty rule allows every request, whatever the others ask for"
             yield Draft(RULE, WARNING, peer.object, path, message, "remove `{}`", Edit("remove", path))
         elif len(listed) > len(empty):
-            yield from _voided(context, peer)
+            if plain is None:
+                plain = by_subject(context, (one for one in context.peers if _is_plain(one)))
+            yield from _voided(context, peer, plain)
 
 
-def _voided(context: Context, peer: Peer) -> Iterator[Draft]:
-    wider = [
-        other
-        for other in context.peers
-        if other.direction == peer.direction
-        and other.rules[0].action == "allow"
-        and any(rule.l7 is None for rule in other.rules)
-        and rules_meet(context, other, peer)
-    ]
-    others = sure(context, peer.other)
+def _is_plain(peer: Peer) -> bool:
+    return peer.rules[0].action == "allow" and any(rule.l7 is None for rule in peer.rules)
+
+
+def _voided(context: Context, peer: Peer, plain: Mapping[int, list[Peer]]) -> Iterator[Draft]:
     slots = indices(context.bits(peer.subject))[:_LOOKED_AT]
+    near = {id(one): one for slot in slots for one in plain.get(slot, ()) if one.direction == peer.direction}
+    wider = [one for one in near.values() if rules_meet(context, one, peer)]
+    others = sure(context, peer.other)
     if not wider or not slots or not others:
         return
     mask = 0

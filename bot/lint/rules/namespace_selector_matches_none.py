@@ -39,12 +39,15 @@ _NAME = "kubernetes.io/metadata.name"
 def check(context: Context) -> Iterator[Draft]:
     """Every peer that looks into no namespace."""
     known = context.snapshot.namespaces
+    nearly: dict[str, str | None] = {}
     for peer in context.peers:
         named = namespaces_of(peer.other)
         if named is not None:
             if not any(name in known for name in named):
                 for name in named:
-                    meant = next((other for other in known if is_typo(name, other)), None)
+                    if name not in nearly:
+                        nearly[name] = next((other for other in known if is_typo(name, other)), None)
+                    meant = nearly[name]
                     if meant is not None:
                         yield _finding(peer, ERROR, f"there is no namespace `{name}`; did you mean `{meant}`?", _NAME, name, meant)
                         break
