@@ -100,3 +100,22 @@ def test_the_row_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (head / "policies.yaml").write_text(text.replace("path: /api/v1/products.*", "path: /.*"))
     main(["diff", "--dirs", str(FIXTURE / "base"), str(head)])
     assert f"GET / newly allowed from {WEB} to {GATEWAY} on TCP 8080" in capsys.readouterr().out
+
+
+def test_explain_says_which_requests_are_let_through(capsys: pytest.CaptureFixture[str]) -> None:
+    ends = ["--from", WEB, "--to", GATEWAY, "--port", "8080"]
+    assert main(["explain", *ends, str(FIXTURE / "base")]) == 0
+    shown = capsys.readouterr().out
+    assert "allowed by CiliumNetworkPolicy shop/api-gateway, rule 1, only GET /api/v1/products.*, POST /api/v1/orders" in shown
+
+
+def test_explain_says_nothing_of_requests_where_another_rule_lifts_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (FIXTURE / "base" / "policies.yaml").read_text()
+    (tmp_path / "policies.yaml").write_text(text.replace("\n  egress:", L4_ONLY + "  egress:", 1))
+    shutil.copy(FIXTURE / "base" / "shop.yaml", tmp_path)
+    assert main(["explain", "--from", WEB, "--to", GATEWAY, "--port", "8080", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "allowed by CiliumNetworkPolicy shop/api-gateway, rule 2\n" in shown
+    assert "only" not in shown

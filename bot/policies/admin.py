@@ -247,6 +247,8 @@ class AdminPolicies:
             flaws.append(Flaw(at, f"a named port beside {name}, which have no named ports", refused=False))
         if name == "nodes":
             self.looked_at_nodes = True
+            if not self.nodes:
+                flaws.append(Flaw(at, "no Node is among the manifests, so that this matches nothing", refused=False))
             selector = self._terms.selectors.read(inner, "node", at, flaws)
             found = node_addresses(self.nodes, selector)
             return self._terms.selectors.intern(InAddresses(found, pods=False)) if found else NOBODY

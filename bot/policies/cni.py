@@ -176,7 +176,7 @@ def is_unknown_policy(kind: str, api_version: str) -> bool:
     if group == "policy.networking.k8s.io":
         return family(kind, api_version) is None
     policies = group == "networking.k8s.io" or group == "cilium.io" or group in _CALICO
-    return policies and "Policy" in kind and kind not in _NO_POLICIES and family(kind, api_version) is None
+    return policies and kind.endswith("Policy") and kind not in _NO_POLICIES and family(kind, api_version) is None
 
 
 def families(base: Snapshot, head: Snapshot) -> list[str]:

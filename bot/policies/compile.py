@@ -87,7 +87,7 @@ def _lower_sides(
             assumptions=(*vocabulary.assumptions, *lowering.own_nodes.assumptions()), ask=lowering.own_nodes.ask
         )
     if lowering.cilium is not None:
-        vocabulary = lowering.cilium.vocabulary(vocabulary, apiserver == "external")
+        vocabulary = lowering.cilium.vocabulary(vocabulary, apiserver)
     if lowering.calico is not None:
         vocabulary = lowering.calico.vocabulary(vocabulary)
     (base_chain, base_problems), (head_chain, head_problems) = sides

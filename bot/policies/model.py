@@ -268,11 +268,15 @@ class Problem(NamedTuple):
 
 
 class Assumption(NamedTuple):
-    """Something the manifests do not say: its id, in words, and the setting that would settle it."""
+    """Something the manifests do not say: its id, in words, and the setting that would settle it.
+
+    `endpoints`: how the ids of the endpoints begin whose every path rests on it ('': such as are only possible).
+    """
 
     id: str
     text: str
     setting: str
+    endpoints: str = ""
 
 
 class ExtraEndpoint(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Assumption, Lowered
 from bot.policies.traffic import Traffic
-from bot.reachability.because import Doubts, Hanging, assumed
+from bot.reachability.because import Doubts, Hanging, about, assumed
 from bot.reachability.causes import MOST, Causes, Explained
 from bot.reachability.change import Change, EndpointFacts, PairChange, Path, PolicyText, Totals
 from bot.reachability.diff import Profile, strips
@@ -68,6 +68,7 @@ def open_paths(snapshot: Snapshot, lowered: Lowered, hypothetical: bool = True, 
     paths: list[Path] = []
     doubts = Doubts(world, True, Hanging())
     unsure: dict[str, int] = {}
+    resting = about(world, lowered.vocabulary.assumptions)
     for (_, inside), members in classes.items():
         cells = world.row_cells(universe.rows[members[0]], "source", True)
         ends = universe.destinations if inside else universe.destinations & universe.inside
@@ -78,6 +79,9 @@ def open_paths(snapshot: Snapshot, lowered: Lowered, hypothetical: bool = True, 
                 settling = doubts.settling(source, bits & ~(1 << source)) if maybe else {}
                 for name, settled in settling.items():
                     unsure[name] = unsure.get(name, 0) + settled.bit_count()
+                for name, rows in resting.items():
+                    here = bits & ~(1 << source) if rows >> source & 1 else bits & ~(1 << source) & rows
+                    unsure[name] = unsure.get(name, 0) + here.bit_count()
                 for destination in indices(bits & ~(1 << source)):
                     because = tuple(sorted(name for name, ends in settling.items() if ends >> destination & 1))
                     paths.append(Path(names.id(source), names.id(destination), open_, maybe, because, limits))
@@ -351,12 +355,16 @@ def _unsure(world: World, explained: list[Explained]) -> dict[str, int]:
     """How many pairs of endpoints that stay rest on each assumption, on either side."""
     hanging = Hanging()
     sides = (Doubts(world, False, hanging), Doubts(world, True, hanging))
+    resting = about(world, world.lowered.vocabulary.assumptions)
     out: dict[str, int] = {}
     for piece in explained:
         possible = (piece.profile.before_maybe, piece.profile.after_maybe)
-        if piece.profile.endpoint or not any(possible):
+        if piece.profile.endpoint:
             continue
         counts: dict[str, int] = {}
+        for name, rows in resting.items():
+            counts[name] = (piece.sources & rows).bit_count() * piece.destinations.bit_count()
+            counts[name] += (piece.sources & ~rows).bit_count() * (piece.destinations & rows).bit_count()
         for doubts, maybe in zip(sides, possible, strict=True):
             for name, count in (doubts.count(piece.sources, piece.destinations) if maybe else {}).items():
                 counts[name] = max(counts.get(name, 0), count)

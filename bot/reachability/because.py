@@ -22,7 +22,12 @@ SEEN_ADDRESSES = Assumption(
 EQUAL_PRIORITY = Assumption(
     "equal-priority", "policies of one priority disagree, and which of them a cluster asks first is not defined", ""
 )
-OWN = (POD_ADDRESSES, SEEN_ADDRESSES, EQUAL_PRIORITY)
+HOST_NETWORK = Assumption(
+    "host-network",
+    "a pod on the host network is its node: which one, and whether it is a peer's own, is not in Git",
+    "",
+)
+OWN = (POD_ADDRESSES, SEEN_ADDRESSES, HOST_NETWORK, EQUAL_PRIORITY)
 FEW = 64
 
 
@@ -69,6 +74,7 @@ class Doubts:
         self._head = head
         self._between: dict[str, dict[int, int]] | None = None
         self._of: dict[int, dict[str, int]] = {}
+        self._plural: tuple[tuple[str, int], ...] | None = None
 
     def settling(self, source: int, destinations: int) -> Mapping[str, int]:
         """Assumption id -> those of the destinations whose path from this row it would settle."""
@@ -86,7 +92,25 @@ class Doubts:
         rest = destinations
         for bits in here.values():
             rest &= ~bits
+        for name, rows in self._several():
+            bits = rest if rows >> source & 1 else rest & rows
+            if bits:
+                here[name] = here.get(name, 0) | bits
+                rest &= ~bits
         return {**here, EQUAL_PRIORITY.id: rest} if rest else here
+
+    def _several(self) -> tuple[tuple[str, int], ...]:
+        """Rows that policies may take for several things, by the assumption that says which."""
+        if self._plural is None:
+            rows = {SEEN_ADDRESSES.id: 0, HOST_NETWORK.id: 0}
+            universe = self._world.universe
+            for bit, row in universe.rows.items():
+                if row.kind in ("exposure", "workload"):
+                    slots = row.head if self._head else row.base
+                    if any(len(universe.slots[slot].personas) > 1 for slot in slots):
+                        rows[SEEN_ADDRESSES.id if row.kind == "exposure" else HOST_NETWORK.id] |= 1 << bit
+            self._plural = tuple(rows.items())
+        return self._plural
 
     def count(self, sources: int, destinations: int) -> dict[str, int]:
         """Assumption id -> how many of these pairs it would settle; of very many sources, all where it settles any."""
@@ -94,6 +118,9 @@ class Doubts:
         if sources.bit_count() > FEW:
             for name, pairs in self._all().items():
                 if any(own & sources and ends & destinations for own, ends in pairs.items()):
+                    out[name] = sources.bit_count() * destinations.bit_count()
+            for name, rows in self._several() if not out else ():
+                if (sources | destinations) & rows:
                     out[name] = sources.bit_count() * destinations.bit_count()
             return out or {EQUAL_PRIORITY.id: sources.bit_count() * destinations.bit_count()}
         for source in indices(sources):
@@ -150,6 +177,15 @@ def _ids(expr: Expr) -> Iterable[str]:
     if isinstance(expr, (And, Or)):
         return {name for part in expr.parts for name in _ids(part)}
     return _ids(expr.inner) if isinstance(expr, Not) else ()
+
+
+def about(world: World, known: Sequence[Assumption]) -> dict[str, int]:
+    """Assumption id -> the rows of the endpoints that it is about, where it is about some."""
+    rows = [(bit, row.identity[1]) for bit, row in world.universe.rows.items() if row.kind in ("entity", "fqdn")]
+    found = {
+        one.id: sum(1 << bit for bit, name in rows if name.startswith(one.endpoints)) for one in known if one.endpoints
+    }
+    return {name: bits for name, bits in found.items() if bits}
 
 
 def assumed(known: Sequence[Assumption], counts: Mapping[str, int]) -> tuple[tuple[Assumption, int], ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ORDER = {CLOSED: 0, POSSIBLE: 1, OPEN: 2}
 ABSENT = "absent"
+MOST = 6
 
 
 class Judge:
@@ -57,10 +58,16 @@ class Judge:
 
 
 def _is_telling(step: Step, kinds: tuple[str, str]) -> bool:
-    """Whether there is a question at all: not where an Ingress leads to if none is there, not what policies an address or a name has."""
+    """Whether there is a question at all.
+
+    Not of a host on the way that nothing guards, not where an Ingress leads to if none is there, not what policies an address or
+    a name has.
+    """
     if step.checkpoint is EXPOSURE:
         return kinds[0] == "exposure"
     decided = any(reason.rule is not None or reason.isolated_by for reason in step.why)
+    if step.checkpoint.subject == "neither":
+        return decided
     return decided or kinds[step.checkpoint.subject == "destination"] not in ("addresses", "fqdn")
 
 
@@ -68,8 +75,9 @@ def _decision(step: Step, snapshot: Snapshot, ends: tuple[str, str]) -> Decision
     """The deciding reason of a step: for a closed one what denies, for an open one what allows."""
     wanted = ("deny",) if step.verdict == CLOSED else ("allow",)
     reasons = [reason for reason in step.why if reason.action in wanted] or list(step.why)
-    reason = reasons[0]
-    subject = ends[1] if step.checkpoint.subject == "destination" else ends[0]
+    # Where one without L7 rules is among them, that one says the most.
+    reason = min(reasons, key=lambda one: one.rule is not None and one.rule.l7 is not None)
+    subject = {"source": ends[0], "destination": ends[1]}.get(step.checkpoint.subject, "")
     text, origin = _words(reason, step, subject)
     if step.verdict == POSSIBLE:
         others = [r for r in step.why if r.action != reason.action]
@@ -88,20 +96,32 @@ def _words(reason: Reason, step: Step, subject: str) -> tuple[str, Origin | None
                 reason.rule.origin,
             )
         verb = {"allow": "allowed by", "deny": "denied by"}[reason.action]
-        return f"{verb} {reason.policy.title}{_rule_number(reason)}", reason.rule.origin
+        return f"{verb} {reason.policy.title}{_rule_number(reason)}{_requests(reason)}", reason.rule.origin
     if reason.isolated_by:
         # The one with the fewest rules isolates for its own sake: a default deny.
         policy, origin = min(reason.isolated_by, key=lambda one: sum(len(part.rules) for part in one[0].sections))
         others = len(reason.isolated_by) - 1
         verb = "denied" if reason.action == "deny" else "allowed"
+        if not subject:
+            on = f" and {others} more are" if others else " is"
+            return f"{verb}: {policy.title}{on} on the way and no rule allows this", origin
         select = f" and {others} more select" if others else " selects"
         return f"{verb}: {policy.title}{select} {subject} and no rule allows this", origin
-    return f"allowed: no policy decides {step.checkpoint.name} of {subject}", None
+    return f"allowed: no policy decides {step.checkpoint.name}{' of ' if subject else ''}{subject}", None
 
 
 def _rule_number(reason: Reason) -> str:
     numbers = [part for part in reason.rule.origin.path if isinstance(part, int)] if reason.rule is not None else []
     return f", rule {numbers[0] + 1}" if numbers else ""
+
+
+def _requests(reason: Reason) -> str:
+    """`, only GET /api, POST /orders`: what of requests the rule lets through."""
+    if not reason.limited or reason.rule is None or reason.rule.l7 is None:
+        return ""
+    words = reason.rule.l7.words
+    more = f" and {len(words) - MOST} more" if len(words) > MOST else ""
+    return f", only {', '.join(words[:MOST])}{more}"
 
 
 def path_words(path: tuple[str | int, ...]) -> str:

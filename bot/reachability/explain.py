@@ -41,7 +41,10 @@ class Step(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """A rule that decided (`rule`), the end of a tier for pairs isolated there (`isolated_by`), or, with neither, that nothing did."""
+    """A rule that decided (`rule`), the end of a tier for pairs isolated there (`isolated_by`), or, with neither, that nothing did.
+
+    `limited`: the requests of the rule's L7 rules are allowed there, and no others.
+    """
 
     action: str
     tier: Tier | None = None
@@ -50,6 +53,7 @@ class Reason(NamedTuple):
     number: int = 0
     isolated_by: tuple[tuple[Policy, Origin], ...] = ()
     sure: bool = True
+    limited: bool = False
 
 
 class Walk:
@@ -133,7 +137,11 @@ class Walk:
         ]
         isolated = bool(limited) and bool(self._isolated_by(sections, source, destination)[0])
         if isolated and not self._lifted(found, limited[0][1]):
-            passing = [reason for reason, l7 in limited if probe.request is None or l7.matches(probe.request)]
+            passing = [
+                reason._replace(limited=True)
+                for reason, l7 in limited
+                if probe.request is None or l7.matches(probe.request)
+            ]
             (state.allow if passing else state.deny).extend(passing or [reason for reason, _ in limited])
         elif found[0][0].action == "pass":
             state.passed = True

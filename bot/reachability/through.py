@@ -48,15 +48,28 @@ class Through:
         known = self._found.get(key)
         if known is None:
             before, after = (side.get(key) for side in self._sides)
-            same = before is not None and after is not None and _same(before.object, after.object)
-            known = self._found[key] = (self._resolved(before) if before is not None and same else ()) or (key,)
+            policy = before or after
+            found: tuple[Changed, ...] = ()
+            if policy is not None and policy.object is None:
+                found = self._built_in()
+            elif before is not None and after is not None and _same(before.object, after.object):
+                found = self._resolved(before)
+            known = self._found[key] = found or (key,)
         return known
+
+    def _changed(self) -> list[tuple[Object | None, Object | None]]:
+        if self._differing is None:
+            self._differing = _differing(*self._world.snapshots)
+        return self._differing
+
+    def _built_in(self) -> tuple[Changed, ...]:
+        """What is built in for hosts comes and goes with them."""
+        found = [after or before for before, after in self._changed()]
+        return tuple(sorted(_key(one) for one in found if one is not None and one.kind in ("HostEndpoint", "Node")))
 
     def _resolved(self, policy: Policy) -> tuple[Changed, ...]:
         """The changed objects that each alone make the policy another one; if none does, all of them."""
-        if self._differing is None:
-            self._differing = _differing(*self._world.snapshots)
-        found = self._differing
+        found = self._changed()
         if 1 < len(found) <= MOST:
             found = [one for one in found if self._matters(policy, one)] or found
         return tuple(sorted(_key(after or before) for before, after in found if after or before))

@@ -148,7 +148,12 @@ def test_4_9_nodes_are_the_addresses_of_the_nodes():
 
 
 def test_4_9_without_nodes_it_matches_nothing():
-    assert rules(anp(deny_to("{nodes: {}}")), "egress")[0].destination == NOBODY
+    text = anp(deny_to("{nodes: {}}"))
+    (policy,) = lowered(text).head.policies
+    assert policy.sections[0].rules[0].destination == NOBODY
+    assert problems(text) == [
+        ("spec.egress[0].to[0].nodes", "no Node is among the manifests, so that this matches nothing", False)
+    ]
 
 
 def test_4_9_nodes_of_each_side():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bot.policies.calico.drafts import INFINITE, Draft
 from bot.policies.calico.entities import Entities
-from bot.policies.calico.hosts import HostPolicies, Hosts
+from bot.policies.calico.hosts import HostPolicies, Hosts, nodes_of
 from bot.policies.calico.labels import Labels
 from bot.policies.calico.ports import UNIVERSE
 from bot.policies.calico.rules import Emitter
@@ -78,7 +78,8 @@ class Chains:
         tiers = tuple(Tier(names[place], place.name, place.end, commutes=True) for place in places)
         sections = self._sections(everything, names)
         hosts = HostPolicies(self._emitter, names, places)
-        both = [Hosts(around, self._entities) for _, around in sides]
+        nodes = nodes_of(around for _, around in sides)
+        both = [Hosts(around, self._entities, nodes) for _, around in sides]
         out: list[tuple[Policy, ...]] = []
         known: dict[tuple[object, ...], Policy] = {}
         for side, found in zip(placed, both, strict=True):

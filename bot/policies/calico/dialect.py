@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bot.policies.calico import surroundings, validation
 from bot.policies.calico.chain import Chains
 from bot.policies.calico.drafts import STAGED_NETWORK_POLICY, Draft, Drafts, Key, enforced, in_force
 from bot.policies.calico.entities import Entities
-from bot.policies.calico.hosts import UNPLACED, Hosts, extra_endpoints
+from bot.policies.calico.hosts import UNPLACED, Hosts, extra_endpoints, nodes_of
 from bot.policies.calico.labels import Labels, attributes
 from bot.policies.calico.networks import Networks
 from bot.policies.calico.ports import UNIVERSE
@@ -92,8 +92,10 @@ class Calico:
         self._drafts_of = (drafts[0], drafts[1])
         checkpoints, policies = self._chains().build(list(zip(drafts, self._around, strict=True)))
         return [
-            (Chain(checkpoints, own), (*problems, *_problems(side)))
-            for own, (_, problems), side in zip(policies, sides, self._sides, strict=True)
+            (Chain(checkpoints, own), (*problems, *_absent_tiers(read, around), *_problems(side)))
+            for own, (_, problems), side, read, around in zip(
+                policies, sides, self._sides, drafts, self._around, strict=True
+            )
         ]
 
     def staged(self) -> Staged | None:
@@ -117,7 +119,8 @@ class Calico:
 
     def vocabulary(self, plain: Vocabulary) -> Vocabulary:
         """The vocabulary of Kubernetes, with what Calico sees besides."""
-        base, head = (Hosts(around, self._entities).extras() for around in self._around)
+        nodes = nodes_of(self._around)
+        base, head = (Hosts(around, self._entities, nodes).extras() for around in self._around)
         words = (
             "which node a pod will run on is not in Git: host endpoints may be on its way, and host processes beside it"
         )
@@ -149,6 +152,13 @@ def _attributes(around: Surroundings) -> _Attributes:
         return attributes(labels, namespace_labels, account, around.accounts.get(key, _NOTHING))
 
     return found
+
+
+def _absent_tiers(drafts: Sequence[Draft], around: Surroundings) -> Iterator[Problem]:
+    for draft in drafts:
+        if draft.tier not in around.tiers:
+            words = f"Tier {draft.tier} is not among the manifests: it stands last, and denies what no rule in it decides"
+            yield Problem(draft.object, ("spec", "tier"), words, False)
 
 
 def _problems(side: Snapshot) -> tuple[Problem, ...]:

@@ -89,7 +89,7 @@ class Drafts:
             backend_name(tier, namespace, name) if self._older else f"{name}/{namespace}/{obj.kind}",
             self._selects(spec, namespace),
             {
-                direction: self._rules(obj, spec.get(direction), direction, namespace)
+                direction: self._rules(obj, spec.get(direction), direction, namespace, flaws)
                 for direction in directions(obj, spec)
             },
             staged,
@@ -98,11 +98,17 @@ class Drafts:
             spec.get("preDNAT") is True,
         )
 
-    def _rules(self, obj: Object, listed: object, direction: str, namespace: str) -> tuple[Spec, ...]:
+    def _rules(
+        self, obj: Object, listed: object, direction: str, namespace: str, flaws: list[Flaw]
+    ) -> tuple[Spec, ...]:
         out = []
         for i, rule in enumerate(listed if isinstance(listed, list) else ()):
             if isinstance(rule, dict):
-                found = read(self._entities, rule, namespace, Origin(obj, ("spec", direction, i)))
+                at = ("spec", direction, i)
+                found = read(self._entities, rule, namespace, Origin(obj, at))
+                for name in self._entities.absent:
+                    flaws.append(Flaw(at, f"Service {name} is not among the manifests: this matches nothing", False))
+                self._entities.absent.clear()
                 if found is not None:
                     out.append(found)
         return tuple(out)

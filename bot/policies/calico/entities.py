@@ -40,11 +40,15 @@ ANYONE = Entity(EVERYTHING)
 
 
 class Entities:
-    """Reads the entities of one run. `around`: the side that they are resolved through; `looked_around`: one was."""
+    """Reads the entities of one run. `around`: the side that they are resolved through; `looked_around`: one was.
+
+    `absent`: the Services, of those read last, that are not among the manifests.
+    """
 
     def __init__(self, terms: Terms, labels: Labels, around: Surroundings) -> None:
         self.around = around
         self.looked_around = False
+        self.absent: list[str] = []
         self._terms = terms
         self._labels = labels
         self._members: dict[Node, Expr] = {}
@@ -140,7 +144,10 @@ class Entities:
             return None
         self.looked_around = True
         key = (str(value.get("namespace") or ""), str(value.get("name")))
-        return self.around.services.get(key, Service(()))
+        found = self.around.services.get(key)
+        if found is None and key[0]:
+            self.absent.append("/".join(key))
+        return found or Service(())
 
 
 def _spaces(tree: Node) -> Node:

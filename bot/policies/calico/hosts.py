@@ -68,16 +68,24 @@ class Guard(NamedTuple):
     inner: bool
 
 
-class Hosts:
-    """The nodes and host endpoints of one side."""
+def nodes_of(sides: Iterable[Surroundings]) -> tuple[str, ...]:
+    """The nodes that any of these sides knows of. They are there on all of them: no manifest makes a node."""
+    names: set[str] = set()
+    for around in sides:
+        names.update(node.name for node in around.nodes)
+        names.update(host.node for host in around.hosts)
+        names.update(around.host_network)
+    return tuple(sorted(names - {""}))
 
-    def __init__(self, around: Surroundings, entities: Entities) -> None:
+
+class Hosts:
+    """The nodes and host endpoints of one side. `nodes`: those of both."""
+
+    def __init__(self, around: Surroundings, entities: Entities, nodes: Iterable[str]) -> None:
         self.around = around
         self._entities = entities
         entities.enter(around)
-        names = {node.name for node in around.nodes} | {host.node for host in around.hosts} | set(around.host_network)
-        names.discard("")
-        self.stations = {name: _station(name) for name in sorted(names)}
+        self.stations = {name: _station(name) for name in nodes}
         self.guards = tuple(guard for name in self.stations for guard in self._guards(name))
         self._profiles = {
             name: self._profile(name) for name in dict.fromkeys(n for g in self.guards for n in g.host.profiles)
@@ -307,15 +315,10 @@ def _step(hook: str, tier: str) -> str:
 def extra_endpoints(
     base: Mapping[str, intervals.Intervals], head: Mapping[str, intervals.Intervals]
 ) -> tuple[ExtraEndpoint, ...]:
-    """The nodes of both sides as endpoints."""
+    """The nodes as endpoints, with the addresses that the head knows, or else the base."""
     return tuple(
         ExtraEndpoint(
-            "node",
-            node_id(name),
-            {PLACEMENT: {"node": name}},
-            head.get(name) or base.get(name) or (),
-            name in base,
-            name in head,
+            "node", node_id(name), {PLACEMENT: {"node": name}}, head.get(name) or base.get(name) or (), True, True
         )
         for name in sorted({*base, *head})
     )

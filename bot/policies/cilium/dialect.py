@@ -38,11 +38,19 @@ Lower = Callable[["Object", Key, "list[Flaw]"], "Policy | None"]
 _TIER = Tier(TIER, "Cilium", "deny", commutes=True)
 _WITH_CLUSTER_POLICIES = (Tier(ADMIN, "admin tier", "pass"), _TIER, Tier(BASELINE, "baseline tier", "pass"))
 _KINDS = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")
-NODES = "cilium-nodes"
+APISERVER = Assumption(
+    "kube-apiserver",
+    "the kube-apiserver is taken to run on a node of the cluster, and not on a pod's own",
+    "assume.kubeApiserver",
+    "entity:kube-apiserver",
+)
+NAMES = Assumption(
+    "fqdn-addresses",
+    "DNS names are taken to have addresses of their own: those that share an address share what is allowed to it",
+    "",
+    "fqdn:",
+)
 _ASSUMPTIONS = {
-    NODES: Assumption(
-        NODES, "a pod on the host network is its node: which one, and whether it is a peer's own, is not in Git", ""
-    ),
     GROUPS: Assumption(
         GROUPS, "toGroups and fromGroups: the addresses of a cloud provider's groups are not in Git", ""
     ),
@@ -112,20 +120,23 @@ class Cilium:
                 out.append(f"cilium-config sets {key} to {value[:80]!r}, and policies are read as without it.")
         return tuple(out)
 
-    def vocabulary(self, plain: Vocabulary, apiserver_outside: bool = False) -> Vocabulary:
-        """The vocabulary of Kubernetes, with what Cilium sees besides."""
+    def vocabulary(self, plain: Vocabulary, apiserver: str | None = None) -> Vocabulary:
+        """The vocabulary of Kubernetes, with what Cilium sees besides. `apiserver`: `external`, `node`, or not said."""
         peers, policies = self.policies.peers, self.policies
         nodes = read_nodes(self._sides[0]), read_nodes(self._sides[1])
-        outsiders = Outsiders(nodes, policies.nodes, peers.names, apiserver_outside)
+        outsiders = Outsiders(nodes, policies.nodes, peers.names, apiserver == "external")
         unsure = [*policies.unsure, *((GROUPS,) if peers.asks_groups else ())]
-        if any(workload.host_network for side in self._sides for workload in side.workloads):
-            unsure.append(NODES)
         return plain._replace(
             universe=UNIVERSE,
             cidr_meets_pods=False,
             attributes=_attributes if policies.selectors.sees_accounts else None,
             extra=outsiders.all(),
-            assumptions=(*plain.assumptions, *(_ASSUMPTIONS[name] for name in sorted(unsure))),
+            assumptions=(
+                *plain.assumptions,
+                *(_ASSUMPTIONS[name] for name in sorted(unsure)),
+                *((APISERVER,) if apiserver is None else ()),
+                NAMES,
+            ),
             hosts=outsiders.hosts,
             ask=outsiders.ask,
         )

@@ -146,3 +146,31 @@ def test_a_policy_that_changed_itself_is_the_cause() -> None:
     assert {cause.kind.partition(".")[0] for change in found.changes for cause in change.causes} == {
         "GlobalNetworkPolicy"
     }
+
+
+HOST = (
+    "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: n1, labels: {role: node}}\n"
+    "spec: {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.1]}"
+)
+
+
+def test_a_host_endpoint_closes_a_node_that_was_there_before_it() -> None:
+    found = compared([], [HOST], full=False)
+    assert {change.change for change in found.changes} == {"narrowed"}
+    assert {cause.object for change in found.changes for cause in change.causes} == {"HostEndpoint n1"}
+    assert not any(change.endpoint for change in found.changes)
+    (row,) = [
+        change for change in found.changes if (change.sources, change.destinations) == (("internet",), ("node:n1",))
+    ]
+    assert row.witness.decided_after[0].text == "denied: HostEndpoint n1 is on the way and no rule allows this"
+    assert found.pairs == compared([], [HOST], full=True).pairs
+    assert {change.change for change in compared([HOST], []).changes} == {"widened"}
+
+
+def test_what_is_not_among_the_manifests_is_said() -> None:
+    texts = [policy("p", "tier: nowhere"), policy("q", FROM_API)]
+    side = snapshot("\n---\n".join([PODS, *texts]))
+    found = lower(side, side, "calico").problems_head
+    assert [(problem.object.name, problem.refused) for problem in found] == [("q", False), ("p", False)]
+    assert "Service shop/api is not among the manifests" in found[0].reason
+    assert "Tier nowhere is not among the manifests: it stands last, and denies" in found[1].reason

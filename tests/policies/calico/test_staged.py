@@ -52,9 +52,7 @@ def rows(base: str, head: str) -> list[tuple[str, tuple[str, ...], tuple[str, ..
     assert compare(before, after, lowered).changes == ()
     if lowered.staged is None:
         return None
-    return [
-        _known(row) for row in if_enforced(after, lowered, lowered.staged).changes if row.hypothetical != row.paths
-    ]
+    return [_known(row) for row in if_enforced(after, lowered, lowered.staged).changes if row.hypothetical != row.paths]
 
 
 def _known(row: Change) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
