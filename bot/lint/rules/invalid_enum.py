@@ -66,9 +66,7 @@ def check(context: Context) -> Iterator[Draft]:
     for problem in context.problems:
         if problem.refused and _is_word(problem):
             value = _at(problem.object.value, problem.path)
-            meant = next(
-                (word for word in _WORDS if type(value) is str and value.lower() == word.lower() != value), None
-            )
+            meant = _meant(value, problem.reason) if type(value) is str else None
             fix = f"`{meant}`" if meant else ""
             edit = Edit("set", problem.path, meant) if meant else None
             yield Draft(
@@ -81,6 +79,14 @@ def check(context: Context) -> Iterator[Draft]:
                 edit,
                 problem.reason,
             )
+
+
+def _meant(value: str, reason: str) -> str | None:
+    """The word in its own letters; what one admin API calls Allow, the other calls Accept."""
+    for other, word in (("allow", "Accept"), ("accept", "Allow")):
+        if value.lower() == other and f" {word}," in reason:
+            return word
+    return next((word for word in _WORDS if value.lower() == word.lower() and value != word), None)
 
 
 def _is_word(problem: Problem) -> bool:
