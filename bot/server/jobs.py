@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import datetime, timedelta, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ VERSION = "1"
 RECEIPTS, REVIEWS = "receipts", "reviews"
 FAILED = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 ATTEMPTS = 5
+PURGED = 500
 MOST_RECOVERIES = 100
 MOST_FOLLOWED = 5
 REREAD = (1.0, 3.0)
@@ -80,6 +82,20 @@ class Client:
         except (sqlalchemy.exc.SQLAlchemyError, DBOSException, OSError) as error:
             raise Full(f"the store does not answer ({type(error).__name__})") from None
         return True
+
+    def purge(self, age: timedelta) -> int:
+        """Forget what came to an end so long ago; how many workflows that were."""
+        client, total = self._connected(), 0
+        before = (datetime.now(timezone.utc) - age).isoformat()
+        while True:
+            rows = client.list_workflows(
+                status=["SUCCESS", *FAILED], end_time=before, limit=PURGED, load_input=False, load_output=False
+            )
+            with self._turn:
+                client.delete_workflows([row.workflow_id for row in rows])
+            total += len(rows)
+            if len(rows) < PURGED:
+                return total
 
     def close(self) -> None:
         """Close the connections."""

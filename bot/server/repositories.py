@@ -36,10 +36,12 @@ class Cache:
         """The folder of a copy, made if need be, which nobody else uses or removes meanwhile. Raises GitError."""
         path = os.path.join(self._folder, f"{repository:d}.git")
         with self._locked(repository) as _:
-            if _packs(path) > MOST_PACKS:
-                # A fetch of all commits and trees is cheaper than to keep many small packs in order.
-                shutil.rmtree(path, ignore_errors=True)
             self._unlock(path)
+            if _packs(path) > MOST_PACKS:
+                try:
+                    mirror.tidy(path)
+                except GitError:
+                    shutil.rmtree(path, ignore_errors=True)
             mirror.init(path, url)
             try:
                 yield path

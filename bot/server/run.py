@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from bot.server.settings import Settings
     from bot.server.store import Store
 
-BEAT = 10.0
+BEAT = 5.0
 # On start what may have been missed while nothing ran; later what changed since the last look, and some more.
 FIRST = timedelta(days=3)
+# GitHub Enterprise Server can send a delivery again for a week: for so long it must be known.
+KEPT = timedelta(days=8)
 THREADS = 8
 
 
@@ -76,7 +78,7 @@ def serve(settings: Settings) -> int:
     from waitress.server import create_server
 
     from bot.server import tls
-    from bot.server.app import create_app, validated
+    from bot.server.app import LARGEST, create_app, validated
     from bot.server.health import Health
     from bot.server.jobs import Client
     from bot.server.metrics import Metrics
@@ -90,7 +92,9 @@ def serve(settings: Settings) -> int:
     app = create_app(settings, client, metrics, Health(settings, store))
     host, port = settings.listen
     try:
-        server = create_server(app, host=host, port=port, threads=THREADS, ident="netreach")
+        server = create_server(
+            app, host=host, port=port, threads=THREADS, ident="netreach", max_request_body_size=LARGEST + 1
+        )
     except OSError as error:
         raise UsageError(f"NETREACH_LISTEN: cannot listen on {host}:{port}: {error.strerror or error}") from None
 
@@ -210,6 +214,8 @@ class _Look:
                 # Of several workers one does it; the others are there if it ends.
                 mine = self._store.claim("reconcile", self._settings.reconcile * 0.9)
                 again, queued = self.once(back) if mine else (0, 0)
+                if mine:
+                    self._client.purge(KEPT)
                 if again or queued:
                     _say(f"reconciled: {again} deliveries sent again, {queued} pull requests queued")
                 back = timedelta(seconds=self._settings.reconcile * 3)

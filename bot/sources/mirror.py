@@ -98,9 +98,9 @@ def need(path: str, source: Source, ids: list[str]) -> None:
         _fetch(path, source, ids)
 
 
-def forget(path: str, ref: str) -> None:
-    """Remove a ref, if it is there. Raises GitError."""
-    _attempt(path, "update-ref", "-d", ref)
+def tidy(path: str) -> None:
+    """Make one pack of the many that fetches leave. Raises GitError."""
+    _git(path, "repack", "-a", "-d", "-q")
 
 
 def _fetch(path: str, source: Source, refspecs: list[str]) -> None:

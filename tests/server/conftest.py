@@ -34,8 +34,8 @@ FILES = {
 class Scene:
     """One repository, `acme/platform`, and what people do there."""
 
-    def __init__(self, github: AppGitHub, work: Git, app: System) -> None:
-        self.github, self.work, self.app = github, work, app
+    def __init__(self, github: AppGitHub, work: Git, app: System, folder: Path) -> None:
+        self.github, self.work, self.app, self.folder = github, work, app, folder
         self._numbers = itertools.count(1)
 
     def branch(self, files: dict[str, str | None], base: str = "main", name: str = "") -> tuple[str, str]:
@@ -51,11 +51,16 @@ class Scene:
         self.work.run("push", "-q", "--force", "origin", name)
         return head
 
-    def open(self, files: dict[str, str | None], action: str = "opened", **more: Any) -> tuple[int, str, str]:
-        """A pull request with some files changed, and its webhook; its number, branch and head."""
+    def unannounced(self, files: dict[str, str | None], **more: Any) -> tuple[int, str, str]:
+        """As `open`, without the webhook."""
         name, head = self.branch(files)
         number = 100 + next(self._numbers)
         self.github.pull(number, head, branch=name, **more)
+        return number, name, head
+
+    def open(self, files: dict[str, str | None], action: str = "opened", **more: Any) -> tuple[int, str, str]:
+        """A pull request with some files changed, and its webhook; its number, branch and head."""
+        number, name, head = self.unannounced(files, **more)
         self.tell(number, action)
         return number, name, head
 
@@ -96,4 +101,4 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         work.commit(dict(FILES))
         work.run("push", "-q", "origin", "main")
         with system(environment(github, folder), folder) as app:
-            yield Scene(github, work, app)
+            yield Scene(github, work, app, folder)

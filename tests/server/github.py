@@ -62,7 +62,8 @@ class AppGitHub(GitHub):
         self.tokens = {}
         self.hosted: dict[str, Hosted] = {}
         self.granted: dict[str, Granted] = {}
-        self.refused: set[str] = set()  # permissions that no installation has
+        self.refused: set[str] = set()  # permissions that installations have not accepted: all, or those of `poor`
+        self.poor: set[int] = set()
         self.deliveries: list[dict[str, Any]] = []
         self.again: list[int] = []
         self.fetches: list[str] = []
@@ -151,8 +152,9 @@ class AppGitHub(GitHub):
         return answer
 
     def _granted(self, installation: int, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
-        wanted = body.get("permissions", dict.fromkeys(NARROW - self.refused, "write"))
-        if wanted.keys() & self.refused:
+        refused = self.refused if not self.poor or installation in self.poor else set()
+        wanted = body.get("permissions", dict.fromkeys(NARROW - refused, "write"))
+        if wanted.keys() & refused:
             words = "The permissions requested are not granted to this installation."
             return 422, {"message": words, "documentation_url": "https://x"}, {}
         answer = example("POST /app/installations/{installation_id}/access_tokens", "201")

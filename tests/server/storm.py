@@ -55,13 +55,13 @@ class Result(NamedTuple):
 def storm(plan: Plan, database: str, folder: Path) -> Result:
     chance = random.Random(plan.seed)
     with running() as github:
-        heads = _repositories(plan, github, folder)
+        heads = repositories(plan, github, folder)
         settings = environment(github, folder, database)
         with system(settings, folder, plan.workers) as app:
             return _run(plan, github, app, heads, chance)
 
 
-def _repositories(plan: Plan, github: AppGitHub, folder: Path) -> dict[int, tuple[str, list[str]]]:
+def repositories(plan: Plan, github: AppGitHub, folder: Path) -> dict[int, tuple[str, list[str]]]:
     """Each pull request's repository and successive heads."""
     out = {}
     for index in range(plan.repositories):

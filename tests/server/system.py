@@ -168,7 +168,7 @@ def event(github: AppGitHub, name: str, action: str, repository: str = "acme/pla
     """Another webhook of a repository."""
     payload = webhook(name, action)
     payload |= {"installation": {"id": github.hosted[repository].installation, "node_id": "x"}, **more}
-    payload["repository"] |= {"id": github.hosted[repository].id, "full_name": repository}
+    payload.setdefault("repository", {}).update({"id": github.hosted[repository].id, "full_name": repository})
     return payload
 
 

@@ -108,6 +108,19 @@ def test_a_later_fetch_brings_only_what_is_new(served: Served, tmp_path: Path):
     assert size(path) - before < 20_000
 
 
+def test_many_packs_become_one(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bot.server.repositories.MOST_PACKS", 3)
+    cache = Cache(str(tmp_path / "cache"), LIMITS)
+    for number in range(3):
+        head = branch(served, {f"k8s/{number}.yaml": POD, "k8s/deny.yaml": None}, f"t{number}")
+        with cache.hold(1, served.url) as path:
+            tips = bring(served, path, head)
+            packs = sum(file.suffix == ".pack" for file in (Path(path) / "objects" / "pack").iterdir())
+            assert compare.compare(path, ("main", tips.base), head, LIMITS, False, False).verdict == "look"
+    assert packs <= 5
+    assert not has(path, served, "src/big.bin")
+
+
 def test_a_head_that_is_gone(served: Served, tmp_path: Path):
     with pytest.raises(GitError, match="could not fetch"):
         bring(served, str(tmp_path / "copy.git"), "1" * 40)

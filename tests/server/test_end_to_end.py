@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bot.server.store import Store
+from tests.github.local import Fault
 from tests.server.conftest import POD, Scene
-from tests.server.system import pull_event
+from tests.server.system import Process, pull_event
 
 OPENED = {"k8s/deny.yaml": None}
 POLICY = """apiVersion: networking.k8s.io/v1
@@ -49,7 +51,7 @@ def test_force_pushed_while_it_is_looked_at(scene: Scene):
 
 
 def test_the_check_of_a_head_that_was_passed_over_is_cancelled(scene: Scene):
-    number, branch, head = _unannounced(scene)
+    number, branch, head = scene.unannounced(dict(OPENED))
     second = scene.push({"k8s/policy.yaml": POLICY}, branch)
     payload = pull_event(scene.github, number, "opened")
     scene.github.pulls[number]["head"]["sha"] = second
@@ -61,15 +63,8 @@ def test_the_check_of_a_head_that_was_passed_over_is_cancelled(scene: Scene):
     assert all(f"head={second[:12]}" in body for body in scene.comments(number))
 
 
-def _unannounced(scene: Scene) -> tuple[int, str, str]:
-    name, head = scene.branch(dict(OPENED))
-    number = 900 + len(scene.github.pulls)
-    scene.github.pull(number, head, branch=name)
-    return number, name, head
-
-
 def test_a_head_whose_webhook_was_lost_is_followed(scene: Scene):
-    number, branch, head = _unannounced(scene)
+    number, branch, head = scene.unannounced(dict(OPENED))
     payload = pull_event(scene.github, number, "opened")
     second = scene.push({"k8s/policy.yaml": POLICY}, branch)
     scene.github.pulls[number]["head"]["sha"] = second
@@ -97,7 +92,7 @@ def test_a_title_edit_changes_nothing(scene: Scene):
 
 
 def test_closed(scene: Scene):
-    number, _, head = _unannounced(scene)
+    number, _, head = scene.unannounced(dict(OPENED))
     payload = pull_event(scene.github, number, "opened")
     scene.github.pulls[number]["state"] = "closed"
     assert scene.app.send("pull_request", payload)[0] == 202
@@ -113,7 +108,7 @@ def test_fork(scene: Scene):
 
 
 def test_draft_is_commented_on_when_it_is_ready(scene: Scene):
-    number, _, head = _unannounced(scene)
+    number, _, head = scene.unannounced(dict(OPENED))
     scene.github.pulls[number]["draft"] = True
     scene.tell(number, "opened")
     assert scene.concluded(head)["conclusion"] == "neutral"
@@ -198,6 +193,79 @@ def test_two_pull_requests_with_one_head_conclude_with_the_worse(scene: Scene):
     run = scene.concluded(head, 2)
     assert run["external_id"].startswith(f"pr:{other};")
     assert (run["conclusion"], run["output"]["title"]) == ("neutral", f"pull request {number} has this head too: neutral")
+
+
+def test_the_same_delivery_after_a_crash_and_after_success(scene: Scene):
+    """The worker is killed while it fetches."""
+    number, _, head = scene.unannounced(dict(OPENED))
+    payload, fetches = pull_event(scene.github, number, "opened"), len(scene.github.fetches)
+    scene.github.fail(Fault("GIT /acme/platform.git", 0, delay=3.0))
+    assert scene.app.send("pull_request", payload, "one-delivery")[0] == 202
+    scene.app.wait(lambda: len(scene.github.fetches) > fetches)
+    scene.app.workers[0].restart()
+    assert scene.app.send("pull_request", payload, "one-delivery")[0] == 200
+    assert scene.concluded(head)["conclusion"] == "neutral"
+    (body,) = scene.comments(number)
+    assert scene.app.send("pull_request", payload, "one-delivery")[0] == 200
+    assert scene.comments(number) == [body]
+
+
+def test_nothing_is_written_for_a_head_that_moved_on_meanwhile(scene: Scene):
+    number, branch, head = scene.unannounced(dict(OPENED))
+    second = scene.push({"k8s/policy.yaml": POLICY}, branch)
+    fetches = len(scene.github.fetches)
+    scene.github.fail(Fault("GIT /acme/platform.git", 0, delay=1.0))
+    scene.tell(number, "opened")
+    scene.app.wait(lambda: len(scene.github.fetches) > fetches)
+    with scene.github.lock:
+        scene.github.pulls[number]["head"]["sha"] = second
+    scene.tell(number, "synchronize")
+    scene.concluded(second)
+    assert scene.concluded(head)["conclusion"] == "cancelled"
+    written = [call.body["body"] for call in scene.github.calls if call.method in ("POST", "PATCH") and "/comments" in call.path
+               and f"pr={number} " in (call.body or {}).get("body", "")]  # fmt: skip
+    assert written
+    assert all(f"head={second[:12]}" in body for body in written)
+
+
+def test_permissions_that_are_not_accepted_yet_cost_only_what_they_are_for(scene: Scene):
+    work = scene.github.host("acme/poor", 510, scene.folder, 90)
+    work.commit({"k8s/a.yaml": POD, "k8s/deny.yaml": POLICY.replace("web", "NAME").replace("ingress: [{from: [{podSelector: {}}]}]", "")})
+    work.run("push", "-q", "origin", "main")
+    work.run("checkout", "-q", "-b", "topic")
+    head = work.commit({"k8s/deny.yaml": None})
+    work.run("push", "-q", "origin", "topic")
+    scene.github.poor, scene.github.refused = {90}, {"checks"}
+    scene.github.pull(777, head, repository="acme/poor")
+    scene.tell(777, "opened")
+    scene.app.wait(lambda: len(scene.comments(777)) == 1)
+    assert scene.github.checks(head) == []
+
+
+def test_a_new_installation_is_looked_through(scene: Scene):
+    _, _, head = scene.unannounced(dict(OPENED))
+    scene.event("installation", "created")
+    scene.concluded(head)
+
+
+def test_a_worker_that_does_not_come_back(scene: Scene):
+    """Another one takes over what it had under way, once it has been silent for long enough."""
+    number, _, head = scene.unannounced(dict(OPENED))
+    worker, fetches = scene.app.workers[0], len(scene.github.fetches)
+    scene.github.fail(Fault("GIT /acme/platform.git", 0, delay=2.0))
+    scene.tell(number, "opened")
+    scene.app.wait(lambda: len(scene.github.fetches) > fetches)
+    worker.end()
+    other = Process("worker", {**worker.settings, "NETREACH_EXECUTOR_ID": "another"}, scene.folder / "another.log").ready()
+    try:
+        store = Store(f"sqlite:///{worker.settings['NETREACH_DATA_DIR']}/netreach.sqlite")
+        with store._begin() as connection:
+            connection.exec_driver_sql("UPDATE netreach_workers SET seen = seen - 100 WHERE executor = 'worker-0'")
+        store.close()
+        scene.concluded(head)
+        assert "taking over from worker-0" in other.said()
+    finally:
+        other.end()
 
 
 def test_nothing_secret_is_on_disk_or_said(scene: Scene):

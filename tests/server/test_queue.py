@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from bot.server.settings import Settings, read
 from bot.server.store import Store
 from tests.server.github import running
 from tests.server.postgres import cluster, programs
-from tests.server.storm import Plan, storm
-from tests.server.system import Process, environment
+from tests.server.storm import Plan, repositories, storm
+from tests.server.system import Process, environment, wait
 from tests.server.test_app import ENVIRONMENT
 
 JOB = Job("pull", 7, 500, "acme/platform", 482, "b7d4e117c0a2" + "0" * 28)
@@ -44,6 +45,12 @@ def test_stored_once_and_counted(store: Store, settings: Settings):
     depth = store.depth()
     assert (depth.waiting, depth.running) == (2, 0)
     assert 0 <= depth.oldest < 60
+    assert client.purge(timedelta(days=-1)) == 0  # what waits stays
+    with store._begin() as connection:
+        connection.exec_driver_sql("UPDATE workflow_status SET status = 'SUCCESS' WHERE workflow_uuid LIKE '%/a/%'")
+    assert client.purge(timedelta(days=1)) == 0
+    assert client.purge(timedelta(days=-1)) == 1
+    assert client.put("a", JOB)
     full = Client(settings._replace(limits=settings.limits._replace(queued=2)), store)
     with pytest.raises(Full):
         full.put("c", JOB)
@@ -113,19 +120,14 @@ def test_processes_end_in_order(tmp_path: Path):
             assert process.end(signal.SIGTERM) == 0, process.said()
 
 
-def test_a_worker_that_never_comes_back_is_replaced_and_reconcile_finds_what_was_missed(tmp_path: Path):
-    """Nobody takes the webhook; a look at GitHub's own state finds the pull request."""
-    plan = Plan(10, 2, 0, 1, 1, 60)
+def test_what_no_webhook_told_of_is_found(tmp_path: Path):
+    """The worker looks at GitHub's own state when it starts."""
     with running() as github:
-        from tests.server.storm import _repositories
-
-        heads = _repositories(plan, github, tmp_path)
+        heads = repositories(Plan(pulls=1, repositories=1), github, tmp_path)
         name, commits = heads[1]
         github.pull(1, commits[0], branch="topic-1", repository=name)
         worker = Process("worker", environment(github, tmp_path), tmp_path / "worker.log")
         try:
-            from tests.server.system import wait
-
             wait(lambda: any(run["status"] == "completed" for run in github.checks(commits[0])), 30, worker.said)
         finally:
             worker.end()
