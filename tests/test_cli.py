@@ -160,7 +160,7 @@ def code_of(monkeypatch: pytest.MonkeyPatch, found: object, *more: str) -> int:
     monkeypatch.setattr(review, "review_refs", run)
     codes = {
         cli.main(["diff", "main", *more, "--format", name])
-        for name in ("text", "markdown", "json", "csv", "dot", "mermaid")
+        for name in ("text", "markdown", "json", "csv", "dot", "mermaid", "sarif", "github")
     }
     assert len(codes) == 1
     return codes.pop()

@@ -195,6 +195,7 @@ def _values(review: Review) -> dict[str, str]:
         "closed": str(sum(environment.totals.closed for environment in every)),
         "groups": str(len(changes)),
         "blocked": str(sum(blocks(change, review.fail_on) for change in changes)),
+        "lint-new": str(sum(len(environment.lint.new) for environment in every if environment.lint is not None)),
         "incomplete": str(sum(len(environment.incomplete) for environment in every)),
         "base-sha": review.base.sha or "",
         "head-sha": review.head.sha or "",
