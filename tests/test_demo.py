@@ -48,8 +48,9 @@ def test_demo_compares_two_refs(tmp_path: Path) -> None:
     assert document["environments"][0]["incomplete"] == []
 
 
-def test_demo_is_the_same_every_time(tmp_path: Path) -> None:
-    one, two = (demo(tmp_path, FORMAT="json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
+@pytest.mark.parametrize("format", ["json", "markdown"])
+def test_demo_is_the_same_every_time(tmp_path: Path, format: str) -> None:
+    one, two = (demo(tmp_path, FORMAT=format, PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert one.stdout == two.stdout != ""
 
 
