@@ -6,7 +6,20 @@ import re
 from typing import Protocol
 
 from bot.render import argocd, flux, helm, kustomize
-from bot.render.model import KUSTOMIZATIONS, Helm, Options, Root, Unusable, below, clean, items, joined, mapping, text
+from bot.render.model import (
+    KUSTOMIZATIONS,
+    Helm,
+    Options,
+    Root,
+    Unusable,
+    below,
+    clean,
+    items,
+    joined,
+    mapping,
+    text,
+    under,
+)
 from bot.sources import Files
 
 
@@ -157,9 +170,9 @@ def plain_files(files: Files, root: Root) -> dict[str, bytes]:
 
     prefix = "" if root.path == "." else root.path + "/"
     out = {}
-    for path, data in files.contents.items():
-        name = path[len(prefix) :]
-        if not path.startswith(prefix) or ("/" in name and not root.recurse):
+    for path in under(files.contents, root.path):
+        name, data = path[len(prefix) :], files.contents[path]
+        if "/" in name and not root.recurse:
             continue
         if root.include and not any(fnmatchcase(name, glob) for glob in root.include):
             continue

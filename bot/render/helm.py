@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.render import cage
 from bot.render.kustomize import Inputs, real, split
-from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text
+from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text, under
 from bot.sources import Files
 
 # What templates see of the cluster where nothing says it: never that of whoever runs this. The library of the extra knows no other.
@@ -35,29 +35,42 @@ def _chart_file(folder: str) -> str:
 
 
 def inputs(files: Files, folder: str, options: Helm) -> Inputs:
-    """What a chart is rendered from: its folder, the values files, and charts of this repository that it depends on."""
+    """What a chart is rendered from: its own files, the values files, and charts of this repository that it depends on."""
     used: set[str] = set()
     problems: list[tuple[str, str]] = []
-    folders = {real(folder, files.links, used)}
-    _depend(files, real(folder, files.links), folders, problems, 0)
-    _follow(files, folders, used)
-    found = {path for path in files.contents if any(below(one, path) for one in folders)}
-    found |= {real(path, files.links, used) for kind, path in options.values if kind != "text"}
+    charts = {real(folder, files.links, used)}
+    _depend(files, real(folder, files.links), charts, problems, 0)
+    tops = {real(f"{chart}/{name}".removeprefix("./"), files.links, used) for chart in charts for name in _TOPS}
+    for whole in (False, True):
+        # Templates may show any file of the chart; without it, the other files there are nobody's, as other environments' values.
+        folders = charts if whole else {f"{chart}/{part}".removeprefix("./") for chart in charts for part in _PARTS}
+        folders = _follow(files, folders, used)
+        found = {path for one in folders for path in under(files.contents, one)}
+        if not any(b".Files" in files.contents[path] for path in found):
+            break
+    found |= tops | {real(path, files.links, used) for kind, path in options.values if kind != "text"}
     # A schema may name files and addresses to load, and says nothing of what is deployed.
     found = {path for path in found if not path.endswith("/" + _SCHEMA) and path != _SCHEMA}
     return Inputs(frozenset(found), frozenset(used), tuple(problems), frozenset(folders))
 
 
-def _follow(files: Files, folders: set[str], used: set[str]) -> None:
-    """Add where the links below the folders lead."""
+_TOPS = ("Chart.yaml", "Chart.lock", "values.yaml", "requirements.yaml", "requirements.lock", ".helmignore")
+_PARTS = ("templates", "charts", "crds")
+
+
+def _follow(files: Files, start: set[str], used: set[str]) -> set[str]:
+    """The folders, and where the links on the way to them and below them lead."""
+    folders = {real(folder, files.links, used) for folder in start}
+    waiting = [link for link in files.links if link not in used]
     grown = True
-    while grown:
+    while grown and waiting:
         grown = False
-        for link, end in files.links.items():
+        for link in waiting:
             if link not in used and any(below(one, link) for one in folders):
                 used.add(link)
-                folders.add(end)
+                folders.add(files.links[link])
                 grown = True
+    return folders
 
 
 def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[str, str]], depth: int) -> None:

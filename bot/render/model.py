@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
-from functools import cache
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -103,27 +104,41 @@ def below(folder: str, path: str) -> bool:
     return folder == "." or path == folder or path.startswith(folder + "/")
 
 
+def under(contents: Mapping[str, bytes], folder: str) -> list[str]:
+    """The files of a folder and below it; `contents` are in the order of their paths."""
+    names = list(contents)
+    if folder == ".":
+        return names
+    return names[bisect_left(names, folder + "/") : bisect_left(names, folder + "0")]
+
+
 def documents(data: bytes) -> list[Any]:
     """The values of a YAML file. Raises Unusable."""
     return [value for value, _ in located(data)]
 
 
-def located(data: bytes) -> list[tuple[Any, int]]:
-    """The values of a YAML file, each with its first line. Raises Unusable."""
+def located(data: bytes) -> Sequence[tuple[Any, int]]:
+    """The values of a YAML file, each with its first line; nobody changes them. Raises Unusable."""
+    return _located(data)
+
+
+# Overlays share their bases, and each side and each round looks again.
+@lru_cache(2_000)
+def _located(data: bytes) -> tuple[tuple[Any, int], ...]:
     import yaml
 
     if len(data) > LARGEST:
         raise Unusable(f"it is larger than {LARGEST:,} bytes")
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _loaded(base, data)
+        return tuple(_loaded(base, data))
     except yaml.composer.ComposerError as error:
         if "duplicate anchor" not in str(error):
             raise _unusable(error) from None
     except _errors() as error:
         raise _unusable(error) from None
     try:
-        return _loaded(_anchored(), data)
+        return tuple(_loaded(_anchored(), data))
     except _errors() as error:
         raise _unusable(error) from None
 
@@ -133,7 +148,7 @@ def apart(data: bytes) -> tuple[list[tuple[Any, int]], list[tuple[bytes, int]]]:
     found: list[tuple[Any, int]] = []
     broken: list[tuple[bytes, int]] = []
     try:
-        return located(data), broken
+        return list(located(data)), broken
     except Unusable:
         if len(data) > LARGEST:
             return found, [(data, 1)]

@@ -55,14 +55,14 @@ class _Side(NamedTuple):
         """Everything that a root is made of."""
         if root.refused:
             return {path: data for path, data in self.files.contents.items() if path == root.file}
-        found = self.inputs[root].files
-        return {path: data for path, data in self.files.contents.items() if path in found}
+        contents = self.files.contents
+        return {path: contents[path] for path in sorted(self.inputs[root].files) if path in contents}
 
     def key(self, root: Root) -> tuple[object, ...]:
         links = self.inputs[root].links
         return (
             root,
-            tuple(sorted(self.contents(root).items())),
+            tuple(self.contents(root).items()),
             tuple((p, self.files.links[p]) for p in sorted(links)),
         )
 

@@ -133,6 +133,26 @@ def test_nothing_is_rendered_for_what_does_not_matter(
     assert (found["verdict"], renders) == ("pass", [])
 
 
+@needs_helm
+@pytest.mark.parametrize("files", [False, True])
+def test_values_of_another_environment(
+    git: Git, capsys: pytest.CaptureFixture[str], renders: list[str], files: bool
+) -> None:
+    text = deployment("{{ .Values.name }}") + ("# {{ .Files.Get .Values.note }}\n" if files else "")
+    contents = {"chart/Chart.yaml": CHART, "chart/values.yaml": "{name: web, note: x}", "chart/templates/x.yaml": text}
+    git.commit(
+        contents | {"chart/values-dev.yaml": "a: 1\n", "chart/values-prod.yaml": "a: 1\n", "chart/README.md": "x"}
+    )
+    git.run("checkout", "-q", "-b", "change")
+    git.commit({"chart/values-dev.yaml": "name: api\n", "chart/README.md": "y"})
+    found = review(capsys, "main", "change", "--repo", git.root)
+    # A template may show any file of its chart.
+    assert [one["name"] for one in found["environments"]] == ["chart (values-dev.yaml)", "chart (values-prod.yaml)"][
+        : 1 + files
+    ]
+    assert renders == ["chart"] * (4 if files else 2)
+
+
 @needs_kustomize
 def test_unchanged_roots_of_a_changed_cluster_are_rendered_once(
     git: Git, capsys: pytest.CaptureFixture[str], renders: list[str]
