@@ -106,6 +106,12 @@ _OF_VENDOR = {
 }
 
 
+_BOTH = (
+    "AdminNetworkPolicy and ClusterNetworkPolicy stand side by side, and what comes first is not defined: they are read as one tier, by"
+    " priority."
+)
+
+
 class Choice(NamedTuple):
     """The CNI of a run. `how`: who says so; `version`: of the CNI, where an image tells; `mixed`: several vendors' policies
     stand side by side, so that none can be said to be ignored.
@@ -154,7 +160,10 @@ class Choice(NamedTuple):
         if not self.enforced:
             return (f"Everything is open: {self.profile.title} ({self.how}) enforces no network policies.",)
         out = []
-        for family in families:
+        present = list(families)
+        if {"AdminNetworkPolicy", "ClusterNetworkPolicy"} <= {one for one in present if self.enforces(one)}:
+            out.append(_BOTH)
+        for family in present:
             cell = self.profile.apis.get(family)
             condition = cell.condition(self.version) if cell is not None and cell.at(self.version) else ""
             if conditions and condition and family not in VENDORS:

@@ -180,3 +180,12 @@ def test_versions_of_a_cell():
 def test_policies_about_something_else_are_none(kind):
     found = lowered(NP + f"apiVersion: cilium.io/v2\nkind: {kind}\nmetadata: {{name: p}}\nspec: {{}}\n", cni="cilium")
     assert found.problems_head == ()
+
+
+def test_two_admin_apis_side_by_side_are_said_to_have_no_order():
+    old = "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: a}\n"
+    new = "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: b}\n"
+    spec = "spec: {priority: 1, subject: {namespaces: {}}}\n---\n"
+    both = old + spec + new + spec.replace("{priority", "{tier: Admin, priority")
+    assert "what comes first is not defined" in lowered(both).notes[0]
+    assert lowered(old + spec).notes == ()
