@@ -52,7 +52,8 @@ def repository(root: Path, kind: str, count: int) -> None:
                 f"resources: [../../base]\nlabels: [{{pairs: {{cluster: c{index}}}}}]\n"
             )
         changed = "clusters/c00/kustomization.yaml"
-        more = 'patches:\n- target: {kind: NetworkPolicy, name: service-00}\n  patch: \'[{"op": "replace", "path": "/spec/podSelector", "value": {}}]\'\n'
+        operation = '[{"op": "replace", "path": "/spec/podSelector", "value": {}}]'
+        more = f"patches:\n- target: {{kind: NetworkPolicy, name: service-00}}\n  patch: '{operation}'\n"
     else:
         files["chart/Chart.yaml"] = "apiVersion: v2\nname: shop\nversion: 1.0.0\n"
         files |= {
