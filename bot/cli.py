@@ -174,6 +174,8 @@ def _add_lint(commands: Commands) -> None:
     lint.add_argument("refs", nargs="*", metavar="PATH | BASE HEAD", help="a folder or file (default .), or two Git refs")
     lint.add_argument("--ref", metavar="REF", help="a Git ref in place of files")
     _two_sides(lint)
+    lint.add_argument("--fix", action="store_true", help="print what mends the mistakes, as a patch")
+    lint.add_argument("--write", action="store_true", help="with --fix: write it to the files too")
     lint.add_argument("--all", action="store_true", help="of two refs: what is unchanged too")
     _failing(lint)
 
@@ -421,6 +423,8 @@ def _lint(options: argparse.Namespace) -> int:
     two = options.base is not None or options.head is not None or len(options.refs) > 1
     if two and options.ref is not None:
         raise UsageError("give two refs, or --ref, not both")
+    if options.fix or options.write:
+        return _fix(options, settings, two)
     with _working(options, "linting"):
         from bot import review
 
@@ -431,6 +435,25 @@ def _lint(options: argparse.Namespace) -> int:
             found = review.lint(_place(options), settings)
     _write(options, targets, "lint", found, {})
     return _gate(options, 1 if found.fails else 3 if found.incomplete else 0)
+
+
+def _fix(options: argparse.Namespace, settings: Settings, two: bool) -> int:
+    if two or not options.fix or (options.write and options.ref is not None) or options.format or options.outputs:
+        raise UsageError("--fix is for PATH (or --ref, without --write), and prints a patch")
+    options.path = options.refs[0] if options.refs else None
+    with _working(options, "linting"):
+        from bot import review
+        from bot.lint.fix import patch, write
+
+        found = review.mend(_place(options), settings)
+    _print(patch(found.fixes))
+    if options.write:
+        write(options.path or ".", found.fixes)
+    mended = sum(len(one.rules) for one in found.fixes.files)
+    if not options.quiet:
+        words = "mended" if options.write else "can be mended (--write does it)"
+        _say("\n".join([f"{mended} finding{'s' * (mended != 1)} {words}", *(f"left: {why}" for why in found.fixes.left)]), 0)
+    return 3 if found.incomplete else 0
 
 
 def _init(options: argparse.Namespace) -> int:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from bot.gate.expected import Expected
     from bot.gate.outcome import Terms
     from bot.gate.rules import Gated
-    from bot.lint.finding import Draft, Finding, Lint
+    from bot.lint.finding import Finding, Lint
+    from bot.lint.fix import Fixes
     from bot.manifests.snapshot import Snapshot
     from bot.reachability.diagnose import Hint
     from bot.reachability.effect import Effect
@@ -194,6 +195,13 @@ class Linted(NamedTuple):
     incomplete: tuple[Unread, ...]
     fails: bool
     compared: Lint | None = None
+
+
+class Mended(NamedTuple):
+    """What can be mended of one state of the manifests, and what could not be read of it."""
+
+    fixes: Fixes
+    incomplete: tuple[Unread, ...]
 
 
 class Verification(NamedTuple):
@@ -477,14 +485,14 @@ def lint_refs(refs: Refs, settings: Settings, everything: bool = False) -> Linte
     return Linted(shown, incomplete + scope.unread(base, head), fails, lint)
 
 
-def mistakes(place: Place, settings: Settings) -> tuple[Snapshot, list[Draft], tuple[Unread, ...]]:
-    """One state of the manifests with what is wrong in it, as a fix needs it. Raises NetreachError."""
-    from bot.lint import run
+def mend(place: Place, settings: Settings) -> Mended:
+    """One state of the manifests with the mistakes mended that surely can be; nothing is written. Raises NetreachError."""
+    from bot.lint import fix, run
     from bot.lint.context import Context, Run
 
     one = _one(place, settings)
-    context = Context(Run(one.snapshot, one.snapshot, one.lowered), True)
-    return one.snapshot, run.drafts([context], one.lint)[0], one.incomplete
+    found = run.drafts([Context(Run(one.snapshot, one.snapshot, one.lowered), True)], one.lint)[0]
+    return Mended(fix.fixes(one.snapshot, found, one.contents), one.incomplete)
 
 
 def verify(expectations: Sequence[Expectation], place: Place, settings: Settings) -> Verification:
@@ -570,6 +578,7 @@ class _One(NamedTuple):
     incomplete: tuple[Unread, ...]
     lint: LintSettings | None
     fail_on: tuple[str, ...]
+    contents: Mapping[str, bytes]
 
 
 def _one(place: Place, settings: Settings) -> _One:
@@ -577,7 +586,8 @@ def _one(place: Place, settings: Settings) -> _One:
     lowered = lower_sides(snapshot, snapshot, scope.settings)
     incomplete, _ = unread(None, files, None, snapshot, lowered)
     lint, fail_on = planned.config and planned.config.lint, planned.settings.fail_on
-    return _One(scope.settings, snapshot, lowered, incomplete + scope.unread(snapshot, snapshot), lint, fail_on)
+    incomplete += scope.unread(snapshot, snapshot)
+    return _One(scope.settings, snapshot, lowered, incomplete, lint, fail_on, files.contents)
 
 
 def _files(place: Place, settings: Settings) -> Files:

@@ -32,6 +32,7 @@ rules:
   http:
     - {method: GET, path: /public}
 """,
+    fixable=True,
 )
 _KINDS = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")
 _LOOKED_AT = 40
