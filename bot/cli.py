@@ -174,6 +174,7 @@ def _add_lint(commands: Commands) -> None:
     lint.add_argument("refs", nargs="*", metavar="PATH | BASE HEAD", help="a folder or file (default .), or two Git refs")
     lint.add_argument("--ref", metavar="REF", help="a Git ref in place of files")
     _two_sides(lint)
+    lint.add_argument("--rule", metavar="ID", help="print what a rule is about, by id or name")
     lint.add_argument("--fix", action="store_true", help="print what mends the mistakes, as a patch")
     lint.add_argument("--write", action="store_true", help="with --fix: write it to the files too")
     lint.add_argument("--all", action="store_true", help="of two refs: what is unchanged too")
@@ -423,6 +424,11 @@ def _lint(options: argparse.Namespace) -> int:
     two = options.base is not None or options.head is not None or len(options.refs) > 1
     if two and options.ref is not None:
         raise UsageError("give two refs, or --ref, not both")
+    if options.rule:
+        from bot.lint.page import shown
+
+        _print(shown(options.rule))
+        return 0
     if options.fix or options.write:
         return _fix(options, settings, two)
     with _working(options, "linting"):

@@ -62,6 +62,7 @@ def _rule(name: str) -> dict[str, Any]:
 def _lint_rule(mistake: Mistake) -> dict[str, Any]:
     """A rule of lint, as its page tells it."""
     from bot.lint import registry
+    from bot.lint.page import page
 
     entry = registry.BY_ID.get(mistake.rule)
     own = registry.rule(entry) if entry is not None else None
@@ -70,8 +71,7 @@ def _lint_rule(mistake: Mistake) -> dict[str, Any]:
         "name": "".join(word.capitalize() for word in mistake.name.split("-")),
         "shortDescription": {"text": own.detects if own is not None else mistake.name},
         "fullDescription": {"text": own.why if own is not None else mistake.name},
-        "helpUri": mistake.docs,
-        "help": {"text": f"{own.fix if own is not None else mistake.fix}\n{mistake.docs}"},
+        "help": {"text": own.fix if own is not None else mistake.fix, **({"markdown": page(own)} if own is not None else {})},
         "defaultConfiguration": {"level": "note" if mistake.severity == "info" else mistake.severity},
         "properties": {"tags": ["network", "lint"]},
     }

@@ -210,3 +210,11 @@ def test_a_review_tells_new_and_fixed_ones(tmp_path: Path) -> None:
     log = json.loads(sarif.review(found))["runs"][0]
     assert [one["ruleId"] for one in log["results"] if one["ruleId"].startswith("NP")] == ["NP041"]
     assert stored.parse(document.review(found)).environments[0].lint == found.environments[0].lint
+
+
+def test_the_pages_of_rules_are_in_step() -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "scripts/rule_pages.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0)
