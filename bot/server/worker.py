@@ -82,6 +82,7 @@ class Worker:
         except Refused as error:
             if error.kind not in ("forbidden", "invalid", "missing"):
                 raise
+            self._doubt(job, error)
             return 0
 
     def heads(self, job: Job) -> list[Job]:
@@ -125,7 +126,8 @@ class Worker:
         try:
             with self._cache.hold(job.repository, url) as path:
                 return self._compared(what, run, path, self._source(job, url))
-        except Refused:
+        except Refused as error:
+            self._doubt(job, error)
             raise
         except NetreachError as error:
             return self._concluded(what, run, checks.failed(error), "error", "")
@@ -236,6 +238,7 @@ class Worker:
         except Refused as error:
             if error.kind not in ("forbidden", "missing", "invalid", "too-long"):
                 raise
+            self._doubt(what.job, error)
             return f"refused: {error}"
         moved = done.done == "nothing" and ("moved on" in done.why or "another branch" in done.why)
         return f"moved {done.why}" if moved else done.done
@@ -275,6 +278,11 @@ class Worker:
         return outcome._replace(conclusion=worst, title=f"pull request {conclusions[worst]} has this head too: {worst}")
 
     # --- Helpers of all ---
+
+    def _doubt(self, job: Job, error: Refused) -> None:
+        """What is not allowed now may be with another token: the owner may have accepted more since."""
+        if error.kind == "forbidden":
+            self.access.forget(job.installation)
 
     def _repository(self, job: Job) -> Repository:
         return self.access.repository(job.installation, job.repository, job.name)
