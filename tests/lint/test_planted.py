@@ -15,7 +15,7 @@ from bot.policies.compile import lower
 from bot.sources import Files
 
 PLANTED = Path(__file__).parent / "planted"
-CLUSTERS = {"main": None, "cilium": None, "calico": "calico", "edge": None}
+CLUSTERS = {"main": None, "cilium": None, "calico": "calico", "edge": None, "gateway": None}
 
 
 def findings(cluster: str, kind: str) -> tuple[Finding, ...]:
