@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bot.gate.verdict import lint_fails
 from bot.report import sides
-from bot.report.escape import code, plain, prose, target
+from bot.report.escape import code, plain, prose
 from bot.report.words import number
 
 if TYPE_CHECKING:
@@ -78,16 +78,18 @@ def summary(found: Sequence[Finding]) -> str:
     return f"{number(len(found), 'finding')}{': ' if shown else ''}{', '.join(shown)}"
 
 
-def table(lint: Lint, base: Side, head: Side, link: str | None, most: int, length: int) -> str:
-    """The rows of a comment: new ones first, then what is mended."""
+def table(
+    lint: Lint, base: Side, head: Side, place: Callable[[Finding, Side], str], most: int, length: int
+) -> str:
+    """The rows of a comment: new ones first, with what mends them, then what is mended. `place`: where a finding is, on that side."""
     rows = [(ICONS[one.severity] + " new", one, head) for one in lint.new]
     rows += [("✅ fixed", one, base) for one in lint.fixed]
     out = ["| | Rule | Where | What |", "|:-:|---|---|---|"]
     for word, one, side in rows[:most]:
-        where = code(sides.place(one.file, one.lines), 120)
-        if link and side.sha:
-            where = f"[{where}]({target(f'{link}/{side.sha[:12]}', one.file, one.lines)})"
-        out.append(f"| {word} | {code(one.rule)} {one.name} | {where} | {prose(one.message, length)} |")
+        words = prose(one.message, length)
+        if side is head and one.fix:
+            words += f". {prose(one.fix[0].upper() + one.fix[1:], length)}"
+        out.append(f"| {word} | {code(one.rule)} {one.name} | {place(one, side)} | {words} |")
     text = "\n".join(out)
     if len(rows) > most:
         text += f"\n\nand {number(len(rows) - most, 'more finding')} (`netreach diff --format json` has all)."

@@ -13,6 +13,7 @@ from bot.report.fold import folded
 from bot.report.words import Names, Part, cause_name, cause_words, change_ports, headline, number, request_words
 
 if TYPE_CHECKING:
+    from bot.lint.finding import Finding
     from bot.reachability.change import Cause, Change, Decision
     from bot.review import Audit, Environment, Linted, Review, Side
     from bot.sources import Unread
@@ -95,7 +96,7 @@ def _page(page: Page) -> str:
     value = page.review
     blocks_of_text = [f"### {ICONS[value.verdict]} netreach: {_headline(value)}"]
     blocks_of_text += _notes(value.notes, page)
-    blocks_of_text.append(_counts(value))
+    blocks_of_text.append(f"{_counts(value)} {_lint_words(value)}".rstrip())
     for environment in value.environments:
         blocks_of_text += _environment(environment, page)
     blocks_of_text.append(_footer(page))
@@ -213,12 +214,20 @@ def _counts(value: Review) -> str:
     if stopped:
         fail = "fails" if stopped == 1 else "fail"
         sentences.append(f"{number(stopped, 'group')} of {len(rows)} {fail} the gate ({', '.join(value.fail_on)}).")
-    if "lint-error" in value.fail_on:
-        from bot.report.linted import blocking
-
-        if errors := len(blocking(value)):
-            sentences.append(f"{number(errors, 'new lint error')} {'fails' if errors == 1 else 'fail'} the gate.")
     return " ".join(sentences)
+
+
+def _lint_words(value: Review) -> str:
+    """How many mistakes the change brings, and whether they stop it."""
+    found = [one for environment in value.environments if environment.lint is not None for one in environment.lint.new]
+    if not found:
+        return ""
+    from bot.report.linted import blocking
+
+    errors = number(sum(one.severity == "error" for one in found), "error")
+    if failing := len(blocking(value)):
+        errors += f", which {'fails' if failing == 1 else 'fail'} the gate"
+    return f"{number(len(found), 'new lint finding')}{'' if errors.startswith('0 ') else f' ({errors})'}."
 
 
 def _environment(value: Environment, page: Page) -> list[str]:
@@ -302,7 +311,11 @@ def _lint(value: Environment, page: Page) -> str:
 
     most = max(3, min(page.level.rows, 2 * page.level.items))
     review = page.review
-    table = linted.table(value.lint, review.base, review.head, page.link, most, page.level.length)
+
+    def place(one: Finding, side: Side) -> str:
+        return _place(one.file, one.lines, side, page)
+
+    table = linted.table(value.lint, review.base, review.head, place, most, page.level.length)
     return _details("Lint", linted.counts(value.lint), table)
 
 

@@ -8,6 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bot.gate.verdict import blocks
+from bot.lint.finding import Finding, Lint
+from bot.reachability.change import Change
 from bot.report import markdown
 from bot.review import Review
 from tests.report import reviews
@@ -173,3 +175,22 @@ def test_blocked_rows_outlive_everything_else() -> None:
     assert sum("❌" in row for row in rows(body)) == 100
     assert "**opens 100 paths and closes 3,000**" in body
     assert re.search(r"and [\d,]+ more groups?, [\d,]+ paths?", body) or "3000 groups" in body or "3,000 groups" in body
+
+
+def finding(severity: str = "error") -> Finding:
+    return Finding("NP002", "peer-list-split", severity, "NetworkPolicy shop/api", "k8s/a|b.yaml", (3, 5), "two items", "join them", "u")
+
+
+@pytest.mark.parametrize(("fail_on", "words"), [((), "(1 error)"), (("lint-error",), "(1 error, which fails the gate)")])
+@pytest.mark.parametrize("rows", [(), reviews.ROWS])
+def test_lint_is_counted_and_shown(rows: tuple[Change, ...], fail_on: tuple[str, ...], words: str) -> None:
+    lint = Lint((finding(), finding("warning")), (finding("info"),), ())
+    value = reviews.review(reviews.environment(rows, fail_on, lint=lint), fail_on=fail_on)
+    body = markdown.review(value._replace(behind=0), LINK)
+    assert f"2 new lint findings {words}." in body.split("\n\n")[1]
+    assert "<summary><b>Lint</b>: 2 new, 1 fixed</summary>" in body
+    place = f"{LINK}/{{}}/k8s/a%7Cb.yaml#L3-L5"
+    assert f"({place.format(reviews.HEAD.sha)}) | two items. Join them |" in body
+    assert f"({place.format(reviews.BASE.sha)}) | two items |" in body
+    # The branch is behind: a merge may have moved the lines.
+    assert f"({LINK}/{reviews.HEAD.sha}/k8s/a%7Cb.yaml) | two items" in markdown.review(value, LINK)
