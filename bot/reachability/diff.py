@@ -249,13 +249,12 @@ def profiles(
     changed &= allowed
     if not changed:
         return []
-    groups: list[tuple[int, Masks, tuple[Span, ...]]] = [(changed, (0, 0, 0, 0), ())]
+    split: list[tuple[int, Masks]] = [(changed, (0, 0, 0, 0))]
     for mask, *values in crossed:
-        groups = [
-            (piece, masks, noted)
-            for bits, known, noted in groups
-            for piece, masks in _split_by_values(bits, known, mask, values)
-        ]
+        held = changed & (values[0] | values[1] | values[2] | values[3])
+        if held:
+            split = [part for bits, known in split for part in _split_by_values(bits, known, held, mask, values)]
+    groups: list[tuple[int, Masks, tuple[Span, ...]]] = [(bits, masks, ()) for bits, masks in split]
     for members, span in requests:
         groups = [
             part
@@ -287,18 +286,29 @@ def profiles(
     return out
 
 
-def _split_by_values(bits: int, known: Masks, mask: int, values: list[int]) -> list[tuple[int, Masks]]:
-    """Rows split by which of the four values (open and possible, before and after) hold them, the mask noted where they do."""
-    parts = [(bits, known)]
+def _split_by_values(bits: int, known: Masks, held: int, mask: int, values: list[int]) -> list[tuple[int, Masks]]:
+    """Rows split by which of the four values (open and possible, before and after) hold them, the mask noted where they do.
+
+    `held`: those that any of the values holds.
+    """
+    inside = bits & held
+    if not inside:
+        return [(bits, known)]
+    parts = [(inside, known)]
     for at, value in enumerate(values):
+        if not value:
+            continue
         cut: list[tuple[int, Masks]] = []
         for piece, masks in parts:
-            inside = piece & value
-            if inside:
+            own = piece & value
+            if own:
                 noted = list(masks)
                 noted[at] |= mask
-                cut.append((inside, (noted[0], noted[1], noted[2], noted[3])))
-            if piece & ~value:
-                cut.append((piece & ~value, masks))
+                cut.append((own, (noted[0], noted[1], noted[2], noted[3])))
+                piece ^= own
+            if piece:
+                cut.append((piece, masks))
         parts = cut
+    if inside != bits:
+        parts.append((bits ^ inside, known))
     return parts

@@ -240,6 +240,7 @@ class Evaluator:
         self._signatures: dict[int, tuple[object, ...]] = {}
         self._wide_matches: dict[tuple[int, tuple[object, ...]], Matched] = {}
         self._rows: dict[tuple[object, ...], list[Cell]] = {}
+        self._parts: dict[int, dict[int, Key]] = {}
 
     def tables(self, checkpoint: Checkpoint, axis: str, policies: Sequence[Policy]) -> list[Table]:
         """One table for each tier of a checkpoint."""
@@ -247,16 +248,23 @@ class Evaluator:
 
     def key(self, stack: Sequence[Sequence[Table]], slot: int) -> Key:
         """Slots with equal keys have equal rows: the rules and isolations of every table that the slot matches."""
-        where = self.universe.slots[slot].namespace
-        out: list[tuple[str | None, Matched, Matched]] = []
-        for tables in stack:
+        parts = [self._part(tables, slot) for tables in stack]
+        return parts[0] if len(parts) == 1 else tuple([one for part in parts for one in part])
+
+    def _part(self, tables: Sequence[Table], slot: int) -> Key:
+        known = self._parts.setdefault(id(tables), {})
+        found = known.get(slot)
+        if found is None:
+            where = self.universe.slots[slot].namespace
+            out: list[tuple[str | None, Matched, Matched]] = []
             for table in tables:
                 own = _NOTHING
                 if where in table.homes or where in table.isolated_homes:
                     own = table.at_home(self.resolver, where).get(slot, _NOTHING)
                 wide = self._wide(table, slot) if table.wide or table.isolated_wide else _NOTHING
                 out.append((where if own is not _NOTHING else None, own, wide))
-        return tuple(out)
+            found = known[slot] = tuple(out)
+        return found
 
     def _wide(self, table: Table, slot: int) -> Matched:
         """What of the table's wide rules a slot matches, found once for each signature."""
@@ -454,7 +462,7 @@ def _cut(cells: list[_State], mask: int) -> list[_State]:
 
 def _together(cells: list[_State], hits: list[Hit]) -> list[_State]:
     """All rules of one rank at once (they are of one action): the union of what they match."""
-    plain: dict[int, list[int]] = {}
+    plain: dict[int, tuple[int, int]] = {}
     special: list[Hit] = []
     action = hits[0][0].action
     for group, sure in hits:
@@ -462,12 +470,50 @@ def _together(cells: list[_State], hits: list[Hit]) -> list[_State]:
             special.append((group, sure))
             continue
         must = group.must if sure else 0
-        sum_ = plain.get(group.mask)
-        if sum_ is None:
-            plain[group.mask] = [must, group.may]
+        known = plain.get(group.mask)
+        plain[group.mask] = (must, group.may) if known is None else (known[0] | must, known[1] | group.may)
+    if special:
+        return _limiting(cells, action, plain, special)
+    pieces = _disjoint(plain)
+    out: list[_State] = []
+    for cell in cells:
+        for mask, must, may in pieces:
+            inside = cell.mask & mask
+            if inside:
+                part = cell if inside == cell.mask else cell.split(inside)
+                part.apply(action, may)
+                part.undecided &= ~must
+                out.append(part)
+                if part is cell:
+                    break
         else:
-            sum_[0] |= must
-            sum_[1] |= group.may
+            out.append(cell)
+    return out
+
+
+def _disjoint(rules: dict[int, tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Masks that may overlap, each with what it surely and possibly matches, as masks that do not: (mask, must, may)."""
+    out: list[tuple[int, int, int]] = []
+    for mask, (must, may) in rules.items():
+        for at in range(len(out)):
+            other, sure, possible = out[at]
+            both = other & mask
+            if both:
+                if both != other:
+                    out.append((other ^ both, sure, possible))
+                out[at] = (both, sure | must, possible | may)
+                mask ^= both
+                if not mask:
+                    break
+        if mask:
+            out.append((mask, must, may))
+    return out
+
+
+def _limiting(
+    cells: list[_State], action: str, plain: dict[int, tuple[int, int]], special: list[Hit]
+) -> list[_State]:
+    """The same where some of the rules allow only some requests."""
     for mask in [*plain, *(group.mask for group, _ in special)]:
         cells = _cut(cells, mask)
     for cell in cells:
