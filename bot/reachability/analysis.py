@@ -128,8 +128,8 @@ def compare(
     world = World(base, head, lowered, found.pods)
     changed, regions = strips(world, full)
     names = Names(world.universe, base, head)
-    causes = Causes(world, regions, movers(world))
     through = Through(world)
+    causes = Causes(world, regions, movers(world), through.behind)
     explained = [piece._replace(causes=through.behind(piece.causes)) for piece in causes.explain(changed)]
     narrator = Narrator(world, names)
     changes = _rows(world, explained, narrator)

@@ -6,7 +6,7 @@ dropped in a fixed order while the head's verdict holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from bot.policies.model import Checkpoint, Policy
@@ -46,11 +46,21 @@ class Movers(NamedTuple):
 
 
 class Causes:
-    """Explains strips of one world; results of partial evaluations are kept by class."""
+    """Explains strips of one world; results of partial evaluations are kept by class.
 
-    def __init__(self, world: World, regions: Sequence[Region], movers: Movers) -> None:
+    `behind`: what some changed policies are resolved through, where they are themselves the same on both sides.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        regions: Sequence[Region],
+        movers: Movers,
+        behind: Callable[[tuple[Changed, ...]], tuple[Changed, ...]] = lambda keys: keys,
+    ) -> None:
         self.world = world
         self.movers = movers
+        self._behind = behind
         self.regions = [_Folded(world, region) for region in regions]
         self._home: dict[str, dict[int, list[_Folded]]] = {SOURCE: {}, DESTINATION: {}}
         self._wide: dict[str, list[_Folded]] = {SOURCE: [], DESTINATION: []}
@@ -71,19 +81,36 @@ class Causes:
     def explain(self, strips: Sequence[Strip]) -> list[Explained]:
         """The pairs of all strips, split by cause. Where choosing among several causes is too much work, all are named."""
         if max(map(len, self._wide.values())) > WIDE:
-            count = len({region.key for region in self.regions}) + len(self.movers.by_object)
-            return [_explained(strip, strip.fixed, strip.other, (), count) for strip in strips]
+            keys, count = self._few({region.key for region in self.regions}, len(self.movers.by_object))
+            return [
+                _explained(strip, strip.fixed, strip.other, () if count else self._with_moves(strip, keys), count)
+                for strip in strips
+            ]
         touched = [(strip, self._touching(strip)) for strip in strips]
         work = sum(2 * len(found) for _, found in touched if len(found) > 1)
         out: list[Explained] = []
         for strip, found in touched:
             if work > WORK and len(found) > 1 and not strip.profile.endpoint:
-                keys = tuple(sorted(found)) if len(found) <= MOST else ()
+                keys, count = self._few(found)
                 moves = self.movers.touching(strip.fixed)
-                out.extend(self._split_fixed(strip, strip.other, keys, moves, 0 if keys else len(found)))
+                out.extend(self._split_fixed(strip, strip.other, keys, moves, count))
             else:
                 out.extend(self._explain(strip, found))
         return out
+
+    def _few(self, found: Iterable[Changed], others: int = 0) -> tuple[tuple[Changed, ...], int]:
+        """All of them where they can be named, themselves or what they are resolved through; else how many there are."""
+        keys = tuple(sorted(found))
+        if len(keys) + others > MOST:
+            behind = self._behind(keys)
+            if len(behind) + others > MOST:
+                return (), len(keys) + others
+            keys = behind
+        return keys, 0
+
+    def _with_moves(self, strip: Strip, keys: tuple[Changed, ...]) -> tuple[Changed, ...]:
+        moves = (*self.movers.touching(strip.fixed), *self.movers.touching(strip.other))
+        return tuple(sorted({*keys, *(key for key, _ in moves)}))
 
     def _touching(self, strip: Strip) -> dict[Changed, int]:
         """The changed policies that can matter to a strip, with the rows at the other end where each does."""
@@ -106,9 +133,9 @@ class Causes:
         if strip.profile.endpoint:
             return self._by_endpoint(strip, fixed_moves, other_moves)
         if len(touching) + len(other_moves) > MOST:
-            return self._split_fixed(
-                strip, strip.other, (), fixed_moves, len(touching) + len(other_moves) + len(fixed_moves)
-            )
+            keys, count = self._few(touching, len(other_moves) + len(fixed_moves))
+            keys = keys if count else (*keys, *(key for key, _ in other_moves))
+            return self._split_fixed(strip, strip.other, keys, fixed_moves, count)
         out: list[Explained] = []
         for bits, keys in _by_membership(strip.other, [*touching.items(), *other_moves]):
             moved = {key for key, _ in other_moves}

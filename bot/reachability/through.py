@@ -27,6 +27,8 @@ KINDS = (
 )
 """What policies and exposures are resolved through."""
 MOST = 16
+TRIED = 48
+"""How many times at most a policy is read again to find out which of several changed objects it is made of."""
 
 
 class Through:
@@ -37,6 +39,8 @@ class Through:
         self._sides = [{policy.key: policy for policy in side} for side in (world.only_base, world.only_head)]
         self._found: dict[Changed, tuple[Changed, ...]] = {}
         self._differing: list[tuple[Object | None, Object | None]] | None = None
+        self._near: dict[Changed, Object] | None = None
+        self._tried = 0
 
     def behind(self, keys: tuple[Changed, ...]) -> tuple[Changed, ...]:
         """The same causes, with what policies are resolved through in place of those whose own object is the same."""
@@ -70,13 +74,21 @@ class Through:
     def _resolved(self, policy: Policy) -> tuple[Changed, ...]:
         """The changed objects that each alone make the policy another one; if none does, all of them."""
         found = self._changed()
-        if 1 < len(found) <= MOST:
+        if 1 < len(found) <= MOST and self._tried + len(found) <= TRIED:
+            self._tried += len(found)
             found = [one for one in found if self._matters(policy, one)] or found
         return tuple(sorted(_key(after or before) for before, after in found if after or before))
 
+    def _around(self, base: Snapshot) -> dict[Changed, Object]:
+        """What policies are resolved through on the base: all that is in no namespace, and in those that something changed in."""
+        if self._near is None:
+            spaces = {obj.namespace for pair in self._changed() for obj in pair if obj is not None}
+            self._near = {obj.key: obj for obj in base.by_kind(*KINDS) if not obj.namespace or obj.namespace in spaces}
+        return self._near
+
     def _matters(self, policy: Policy, change: tuple[Object | None, Object | None]) -> bool:
         base, _ = self._world.snapshots
-        around = {obj.key: obj for obj in base.by_kind(*KINDS)}
+        around = dict(self._around(base))
         assert policy.object is not None
         around[policy.object.key] = policy.object
         other = dict(around)
@@ -99,7 +111,7 @@ class Through:
 
 
 def _of(base: Snapshot, objects: dict[Changed, Object]) -> Snapshot:
-    return assemble(objects, base.workloads, base.where, [], [], base.made)
+    return assemble(objects, [], base.where, [], [], base.made)
 
 
 def _leads(policy: Policy, side: Snapshot) -> object:

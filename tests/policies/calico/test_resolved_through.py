@@ -174,3 +174,9 @@ def test_what_is_not_among_the_manifests_is_said() -> None:
     assert [(problem.object.name, problem.refused) for problem in found] == [("q", False), ("p", False)]
     assert "Service shop/api is not among the manifests" in found[0].reason
     assert "Tier nowhere is not among the manifests: it stands last, and denies" in found[1].reason
+
+
+def test_a_tier_of_very_many_policies_is_named_all_the_same() -> None:
+    many = [policy(f"p{n}", "tier: a, ingress: [{action: Allow}]") for n in range(40)]
+    found = compared([*many, IN_TIERS[1], tier("a", 1), tier("b", 2)], [*many, IN_TIERS[1], tier("a", 3), tier("b", 2)])
+    assert {cause.object for change in found.changes for cause in change.causes} == {"Tier a"}
