@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bot.policies.model import Policy
 
 _INSIDE = ("workload", "hypothetical", "exposure")
+_OWN_NODE = ("entity:host", "entity:health", "host:")
 
 
 class Isolator(NamedTuple):
@@ -27,17 +28,14 @@ class Isolator(NamedTuple):
 
 
 def outside(context: Context) -> int:
-    """The slots of nodes, of addresses and of entities that are no pods."""
+    """The slots of nodes, of addresses and of entities that are no pods; not of a pod's own node, which nearly always reaches it."""
 
     def make() -> int:
         out = 0
         for row in context.run.world.universe.rows.values():
-            if row.kind not in _INSIDE:
+            if row.kind not in _INSIDE and not row.identity[-1].startswith(_OWN_NODE):
                 for slot in row.head if context.head else row.base:
                     out |= 1 << slot
-        for slot, workload in context.by_slot.items():
-            if workload.host_network:
-                out |= 1 << slot
         return out
 
     return context.once("outside", make)  # type: ignore[no-any-return]
