@@ -16,6 +16,7 @@ from bot.sources import Files
 _EITHER = ("resources", "bases", "components", "generators", "transformers", "validators")
 _FILES = ("crds", "configurations", "patchesStrategicMerge")
 _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|[a-z0-9-]+(?:\.[a-z0-9-]+)+[/:])|\?ref=|//", re.IGNORECASE)
+_GENERATORS = ("configMapGenerator", "secretGenerator")
 _DEEPEST = 50
 
 
@@ -23,6 +24,7 @@ class Inputs(NamedTuple):
     """Every file that a root is made of, the links on the way to them, and why it cannot be rendered as it is: (reason, file).
 
     `folders`: those of which everything counts. `named`: files and folders that must be there, each with the file that says so.
+    `dropped`: kustomizations that make ConfigMaps or Secrets of files that nobody fetches.
     """
 
     files: frozenset[str]
@@ -30,6 +32,7 @@ class Inputs(NamedTuple):
     problems: tuple[tuple[str, str], ...] = ()
     folders: frozenset[str] = frozenset()
     named: tuple[tuple[str, str], ...] = ()
+    dropped: frozenset[str] = frozenset()
 
     def missing(self, files: Files) -> list[tuple[str, str]]:
         """What of it is not there, once everything that was asked for is read."""
@@ -79,7 +82,8 @@ def inputs(files: Files, folder: str, edits: str = "", generated: bool = False) 
     if edits:
         walk.references(mapping(json.loads(edits)), folder, folder, 0)
     problems, named = tuple(dict.fromkeys(walk.problems)), tuple(walk.named.items())
-    return Inputs(frozenset(walk.found), frozenset(walk.links), problems, frozenset(walk.unknown), named)
+    dropped = frozenset(walk.dropped)
+    return Inputs(frozenset(walk.found), frozenset(walk.links), problems, frozenset(walk.unknown), named, dropped)
 
 
 def _generated(files: Files, folder: str) -> dict[str, Any]:
@@ -110,6 +114,7 @@ class _Walk:
         self.found: set[str] = set()
         self.links: set[str] = set()
         self.named: dict[str, str] = {}
+        self.dropped: set[str] = set()
         self.seen: set[str] = set()
         self.problems: list[tuple[str, str]] = []
 
@@ -149,11 +154,13 @@ class _Walk:
             for patch in items(value.get(key)):
                 self.file(mapping(patch).get("path"), folder, file)
         self.file(mapping(value.get("openapi")).get("path"), folder, file)
-        for key in ("configMapGenerator", "secretGenerator"):
+        for key in _GENERATORS:
             for generator in items(value.get(key)):
                 part = mapping(generator)
                 for ref in (*items(part.get("files")), *items(part.get("envs")), part.get("env")):
-                    if isinstance(ref, str):
+                    if _far(ref):
+                        self.dropped.add(file)
+                    elif isinstance(ref, str):
                         self.file(ref.partition("=")[2] or ref, folder, file)
 
     def reference(self, ref: Any, folder: str, file: str, depth: int, key: str) -> None:
@@ -206,6 +213,27 @@ class _Walk:
             if "config.kubernetes.io/function" in annotations or (version and not version.startswith("builtin")):
                 kind = _short(text(part.get("kind")) or "a plugin")
                 self.problems.append((f"it needs the plugin or function {kind}, and none is run", file))
+
+
+def _far(ref: Any) -> bool:
+    """Whether a file of a generator is elsewhere: `key=https://...`, or the address alone."""
+    return isinstance(ref, str) and bool(re.match(r"(?:[^=/:]+=)?https?://", ref, re.IGNORECASE))
+
+
+def _near(data: bytes) -> bytes:
+    """A kustomization without files that are elsewhere in ConfigMaps and Secrets, whose content has no part in reachability."""
+    value = dict(mapping(next(iter(documents(data)), None)))
+    for key in _GENERATORS:
+        generators = [dict(mapping(part)) for part in items(value.get(key))]
+        for part in generators:
+            for field in ("files", "envs"):
+                if field in part:
+                    part[field] = [ref for ref in items(part[field]) if not _far(ref)]
+            if _far(part.get("env")):
+                del part["env"]
+        if generators:
+            value[key] = generators
+    return json.dumps(value, default=str).encode()
 
 
 def _short(ref: str) -> str:
@@ -267,6 +295,8 @@ def build(
         contents[file] = json.dumps(_generated(files, folder)).encode()
     elif file is None:
         raise cage.Failed("there is no kustomization in this folder")
+    for path in used.dropped & contents.keys():
+        contents[path] = _near(contents[path])
     contents[file], traced = _prepared(contents[file], edits)
     with cage.copy(contents, links) as root:
         out = cage.run([*command, "."], root, folder)

@@ -201,6 +201,17 @@ def test_rendering_is_off(git: Git, capsys: pytest.CaptureFixture[str], renders:
     assert "prod is not rendered with kustomize: rendering is off" in found.err
 
 
+@needs_kustomize
+def test_files_elsewhere_in_a_config_map_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generators = "configMapGenerator:\n- name: x\n  files: [a=https://example.org/a, HTTP://example.org/b, c=x.yaml]\n"
+    contents = {
+        "o/kustomization.yaml": "resources: [../base]\n",
+        "base/kustomization.yaml": f"resources: [x.yaml]\n{generators}",
+    }
+    found = run(capsys, "render", write(tmp_path, contents | {"base/x.yaml": deployment("web")}), "--env", "o")
+    assert (found.code, "name: web" in found.out) == (0, True)
+
+
 # --- the config ---
 
 
