@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.lint.context import operated_scrapers
 from bot.lint.matching import namespaces_of
 from bot.lint.scope import is_controller, is_scraper
+from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
     from bot.lint.finding import Path
     from bot.manifests.snapshot import Object, Workload
-    from bot.policies.model import Policy
+    from bot.policies.model import Origin, Policy
 
 _INSIDE = ("workload", "hypothetical", "exposure")
 _OWN_NODE = ("entity:host", "entity:health", "host:")
@@ -65,15 +66,28 @@ def scrapers(context: Context) -> int:
 def isolator(context: Context, direction: str, slot: int) -> Isolator | None:
     """The policy to name where a pod's isolation is in the way: of its own namespace where there is one, the narrowest."""
     found = [
-        (bool(policy.object.namespace), bits.bit_count(), policy, origin)
-        for policy, bits, origin in context.isolating(direction)
-        if bits >> slot & 1 and policy.object is not None
+        (not policy.object.namespace, bits.bit_count(), policy.key, policy, origin)
+        for policy, bits, origin in _isolators(context, direction).get(slot, ())
+        if policy.object is not None
     ]
     if not found:
         return None
-    _, _, policy, origin = min(found, key=lambda one: (not one[0], one[1], one[2].key))
+    *_, policy, origin = min(found, key=lambda one: one[:3])
     assert policy.object is not None
     return Isolator(policy, policy.object, origin.path)
+
+
+def _isolators(context: Context, direction: str) -> dict[int, list[tuple[Policy, int, Origin]]]:
+    """Every isolation of a direction by the slots that it is of."""
+
+    def make() -> dict[int, list[tuple[Policy, int, Origin]]]:
+        out: dict[int, list[tuple[Policy, int, Origin]]] = {}
+        for one in context.isolating(direction):
+            for slot in indices(one[1]):
+                out.setdefault(slot, []).append(one)
+        return out
+
+    return context.once(f"isolators of {direction}", make)  # type: ignore[no-any-return]
 
 
 def admits(context: Context, slot: int, sources: int, points: Iterable[int]) -> bool:

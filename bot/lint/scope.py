@@ -18,6 +18,7 @@ _WITHOUT_EFFECT = frozenset({"ClusterRole", "CustomResourceDefinition", "Storage
 _SYSTEM = "kube-system"
 _CALLERS = frozenset({*CONTROLLERS, "prometheus"})
 _EACH = 3
+MOST_POLICIES = 1_000
 
 
 class Scope(NamedTuple):
@@ -31,12 +32,14 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     """What a comparison has to look at; None: everything.
 
     A policy's findings are those of its namespace. They can differ where anything of that namespace does, and where a selector
-    of it asks for labels in a namespace whose workloads or labels do.
+    of it asks for labels in a namespace whose workloads or labels do. What is of the cluster can make them differ anywhere:
+    then everything is looked at, but for a repository of so many policies that nobody could read what comes of it.
     """
-    touched = _touched(base, head)
-    if touched is None or any(not policy.key[1] for chain in (lowered.base, lowered.head) for policy in chain.policies):
-        return None
-    changed, populated = touched
+    changed, populated, wide = _touched(base, head)
+    if wide or any(not policy.key[1] for chain in (lowered.base, lowered.head) for policy in chain.policies):
+        if len(lowered.head.policies) <= MOST_POLICIES:
+            return None
+        wide = True
     reported = set(changed)
     policies = {id(policy): policy for chain in (lowered.base, lowered.head) for policy in chain.policies}
     if populated:
@@ -45,6 +48,8 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
                 _looks_into(expr, populated, side) for expr in _peers(policy) for side in (base, head)
             ):
                 reported.add(policy.key[1])
+    if wide:
+        return Scope(frozenset(reported), frozenset({*base.namespaces, *head.namespaces}))
     judged = {*reported, _SYSTEM, *_callers(base), *_callers(head)}
     for policy in policies.values():
         if policy.key[1] in reported:
@@ -56,8 +61,9 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     return Scope(frozenset(reported), frozenset(judged))
 
 
-def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str]] | None:
-    """(namespaces with anything that differs, those of them whose workloads or labels do); None: something of the cluster does."""
+def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str], bool]:
+    """(namespaces with anything that differs, those of them whose workloads or labels do, whether anything of the cluster does)."""
+    wide = False
     changed: set[str] = set()
     populated: set[str] = set()
     for key in base.objects.keys() | head.objects.keys():
@@ -70,11 +76,11 @@ def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str]] | None
         elif key[1]:
             changed.add(key[1])
         elif kind not in _WITHOUT_EFFECT:
-            return None
+            wide = True
     sides = [{(*w.key, w.pod): w.object for w in side.workloads} for side in (base, head)]
     populated |= {key[1] for key in sides[0].keys() | sides[1].keys() if sides[0].get(key) is not sides[1].get(key)}
     populated |= base.namespaces.keys() ^ head.namespaces.keys()
-    return changed | populated, populated
+    return changed | populated, populated, wide
 
 
 def _callers(side: Snapshot) -> set[str]:
