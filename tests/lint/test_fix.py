@@ -17,7 +17,7 @@ from bot.manifests.yaml import Reader
 from bot.policies.compile import lower
 from bot.reachability.analysis import compare
 from bot.sources import Files
-from tests.lint.test_rules_b import CASES, parts_of
+from tests.lint.test_rules import CASES, parts_of
 
 DNS = ("a pod {k8s-app: kube-dns} in namespace kube-system", "169.254.20.10")
 OPENS: dict[str, set[str]] = {

@@ -17,7 +17,7 @@ from bot.manifests.yaml import Reader
 from bot.policies.compile import lower
 from bot.review import Settings
 from bot.sources import Files
-from tests.lint.test_rules_b import CASES
+from tests.lint.test_rules import CASES
 
 ROOT = Path(__file__).parent.parent.parent
 POD = """apiVersion: v1
