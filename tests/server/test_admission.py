@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bot.lint.admitted import unset
 from bot.server.admission import LARGEST, answer
+from tests.fuzz import examples
 
 RULE = {"from": [{"podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"protocol": "TCP", "port": 8080}]}
 DNS = {"to": [{"namespaceSelector": {}}], "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
@@ -182,6 +183,7 @@ VALUES = st.recursive(
 )
 
 
+@examples(60)
 @given(st.dictionaries(st.sampled_from(["spec", "specs", "metadata", "kind"]), VALUES))
 def test_nothing_breaks_it(obj: dict[str, Any]):
     unset(obj)
