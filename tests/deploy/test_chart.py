@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bot import __version__
 from bot.render import helm_child
 from bot.server import settings
 
@@ -60,6 +61,12 @@ def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one["spec"]["template"] for one in objects if one["kind"] in ("Deployment", "StatefulSet")]
+
+
+def test_versions_are_the_package_s():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    assert COMPOSE["services"]["serve"]["image"] == f"netreach:{__version__}"
 
 
 def test_valid_for_kubernetes(objects: list[dict[str, Any]]):
