@@ -93,11 +93,16 @@ def _meant(key: str, value: str, labels: Mapping[str, str]) -> tuple[str, str] |
 
 
 def is_typo(written: str, meant: str) -> bool:
-    """Whether a name is so near to another that it is more likely mistyped than meant: never where only digits differ."""
+    """Whether a name is so near to another that it is more likely mistyped than meant: never where what counts members differs.
+
+    That are digits, and a letter behind the last `-`, `_` or `.` (`app-a`, `app-b`).
+    """
     if written.lower() == meant.lower():
         return written != meant
     shorter = min(len(written), len(meant))
     if shorter <= 3 or _without_digits(written) == _without_digits(meant):
+        return False
+    if len(written) == len(meant) and written[:-1] == meant[:-1] and written[-2] in "-_.":
         return False
     if written[0] != meant[0] and written[:2] != meant[1::-1]:
         return False  # external and internal, prod and crod: who mistypes hardly ever begins with it

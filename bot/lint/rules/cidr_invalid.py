@@ -49,7 +49,9 @@ def check(context: Context) -> Iterator[Draft]:
         named = [step for step in problem.path if isinstance(step, str)]
         if any(mark in problem.reason for mark in _UNFILLED):
             continue
-        if named and (named[-1] in _FIELDS or (named[-1] == "ipBlock" and "CIDR" in problem.reason)):
+        single = bool(named) and named[-1] == "ipBlock" and "CIDR" in problem.reason
+        listed = bool(named) and named[-1] in _FIELDS and (named[-1] == "cidr" or isinstance(problem.path[-1], int))
+        if single or listed:
             told.add((id(problem.object), problem.path))
             edit = _edit(problem.object.value, problem.path)
             fix = f"`{edit.value}`" if edit is not None else ""

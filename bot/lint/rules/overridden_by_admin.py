@@ -92,7 +92,8 @@ def _voided(context: Context, allows: list[Peer]) -> Iterator[Draft]:
             by = next((p for p in whole if p.direction == direction and not bits & ~context.bits(p.subject)), None)
             slots = indices(bits)[:_LOOKED_AT]
             if by is not None and all(_is_open(context, direction, slot) for slot in slots):
-                message = f"{by.policy.title} allows all {direction} before this policy is asked: it isolates nothing"
+                ends = "from" if direction == "ingress" else "to"
+                message = f"{by.policy.title} allows all traffic {ends} pods before this policy is asked: it isolates none of them"
                 yield Draft(RULE, WARNING, obj, origin.path, message, about=f"{direction} {by.object.name}")
 
 

@@ -32,6 +32,7 @@ ingress:
     ports: [{port: 8081}]
 """,
 )
+_MANY = 1_000  # a range as wide is not about a port that somebody listens on
 
 
 def check(context: Context) -> Iterator[Draft]:
@@ -46,6 +47,8 @@ def check(context: Context) -> Iterator[Draft]:
                 continue
             end = port.get("endPort")
             last = end if type(end) is int else first
+            if last - first >= _MANY:
+                continue
             declared = {own.number for pod in rule.pods for own in pod.ports if own.protocol == protocol}
             if any(first <= number <= last for number in declared) or _is_of_service(context, rule, first, protocol):
                 continue
