@@ -157,7 +157,9 @@ def _root(one: Declared, cluster: str, maps: Mapping[str, Mapping[str, str]], fi
     bare = kustomization(files, path) is None
     if bare and not edits and not _nested(path, files):
         return root._replace(tool="plain", recurse=True)
-    return root._replace(generated=bare, edits=json.dumps(edits, sort_keys=True, default=str) if edits else "")
+    return root._replace(
+        generated=bare, loose=True, edits=json.dumps(edits, sort_keys=True, default=str) if edits else ""
+    )
 
 
 def _nested(path: str, files: Files) -> bool:

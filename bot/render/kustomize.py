@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from bot.render import cage
@@ -16,7 +16,13 @@ from bot.sources import Files
 _EITHER = ("resources", "bases", "components", "generators", "transformers", "validators")
 _FILES = ("crds", "configurations", "patchesStrategicMerge")
 _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|[a-z0-9-]+(?:\.[a-z0-9-]+)+[/:])|\?ref=|//", re.IGNORECASE)
+_PLUGINS = ("generators", "transformers", "validators")
+_BINARY = "it refers to a file by a binary value"
 _GENERATORS = ("configMapGenerator", "secretGenerator")
+_FIELDS = frozenset(
+    (*_EITHER, *_FILES, *_GENERATORS, "patches", "patchesJson6902", "replacements", "openapi", "buildMetadata")
+    + ("helmCharts", "helmChartInflationGenerator")
+)
 _DEEPEST = 50
 
 
@@ -24,7 +30,8 @@ class Inputs(NamedTuple):
     """Every file that a root is made of, the links on the way to them, and why it cannot be rendered as it is: (reason, file).
 
     `folders`: those of which everything counts. `named`: files and folders that must be there, each with the file that says so.
-    `dropped`: kustomizations that make ConfigMaps or Secrets of files that nobody fetches.
+    `plugins`: it has configurations of plugins, if only of built in ones. `dropped`: kustomizations that make ConfigMaps or Secrets
+    of files that nobody fetches.
     """
 
     files: frozenset[str]
@@ -33,6 +40,7 @@ class Inputs(NamedTuple):
     folders: frozenset[str] = frozenset()
     named: tuple[tuple[str, str], ...] = ()
     dropped: frozenset[str] = frozenset()
+    plugins: bool = False
 
     def missing(self, files: Files) -> list[tuple[str, str]]:
         """What of it is not there, once everything that was asked for is read."""
@@ -83,7 +91,9 @@ def inputs(files: Files, folder: str, edits: str = "", generated: bool = False) 
         walk.references(mapping(json.loads(edits)), folder, folder, 0)
     problems, named = tuple(dict.fromkeys(walk.problems)), tuple(walk.named.items())
     dropped = frozenset(walk.dropped)
-    return Inputs(frozenset(walk.found), frozenset(walk.links), problems, frozenset(walk.unknown), named, dropped)
+    return Inputs(
+        frozenset(walk.found), frozenset(walk.links), problems, frozenset(walk.unknown), named, dropped, walk.plugins
+    )
 
 
 def _generated(files: Files, folder: str) -> dict[str, Any]:
@@ -115,6 +125,7 @@ class _Walk:
         self.links: set[str] = set()
         self.named: dict[str, str] = {}
         self.dropped: set[str] = set()
+        self.plugins = False
         self.seen: set[str] = set()
         self.problems: list[tuple[str, str]] = []
 
@@ -139,6 +150,7 @@ class _Walk:
             self.references(mapping(value), folder, file, depth)
 
     def references(self, value: dict[str, Any], folder: str, file: str, depth: int) -> None:
+        self.spelled(value, _FIELDS, file)
         for key in ("helmCharts", "helmChartInflationGenerator"):
             for chart in items(value.get(key)):
                 name = text(mapping(chart).get("name")) or text(mapping(chart).get("chartName")) or "a chart"
@@ -152,18 +164,33 @@ class _Walk:
                 self.file(ref, folder, file)
         for key in ("patches", "patchesJson6902", "replacements"):
             for patch in items(value.get(key)):
+                self.spelled(mapping(patch), ("path",), file)
                 self.file(mapping(patch).get("path"), folder, file)
+        self.spelled(mapping(value.get("openapi")), ("path",), file)
         self.file(mapping(value.get("openapi")).get("path"), folder, file)
         for key in _GENERATORS:
             for generator in items(value.get(key)):
                 part = mapping(generator)
+                self.spelled(part, ("files", "envs", "env"), file)
                 for ref in (*items(part.get("files")), *items(part.get("envs")), part.get("env")):
                     if _far(ref):
                         self.dropped.add(file)
-                    elif isinstance(ref, str):
-                        self.file(ref.partition("=")[2] or ref, folder, file)
+                    else:
+                        self.file(ref.partition("=")[2] or ref if isinstance(ref, str) else ref, folder, file)
+
+    def spelled(self, value: Mapping[Any, Any], fields: Collection[str], file: str) -> None:
+        """Kustomize knows its fields in whatever case; what is not as documented would be seen by it and not here."""
+        known = {field.casefold() for field in fields}
+        for key in value:
+            name = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+            if key not in fields and isinstance(name, str) and name.casefold() in known:
+                self.problems.append((f"its field {_short(name)} is not spelled as Kustomize documents it", file))
 
     def reference(self, ref: Any, folder: str, file: str, depth: int, key: str) -> None:
+        if key in _PLUGINS:
+            self.plugins = True
+        if isinstance(ref, bytes):
+            self.problems.append((_BINARY, file))
         if not isinstance(ref, str) or "\n" in ref:
             if isinstance(ref, str):
                 self.plugin(ref.encode("utf-8", "replace"), file)
@@ -172,7 +199,7 @@ class _Walk:
         at = None if path is None else real(path, self.files.links, self.links)
         if at is not None and at in self.files.contents:
             self.found.add(at)
-            if key in ("generators", "transformers", "validators"):
+            if key in _PLUGINS:
                 self.plugin(self.files.contents[at], at)
         elif at is not None and kustomization(self.files, at):
             self.folder(at, depth + 1)
@@ -189,6 +216,8 @@ class _Walk:
             self.named.setdefault(at, file)
 
     def file(self, ref: Any, folder: str, file: str) -> None:
+        if isinstance(ref, bytes):
+            self.problems.append((_BINARY, file))
         if not isinstance(ref, str) or "\n" in ref or not ref:
             return
         path = joined(folder, ref)
@@ -280,6 +309,7 @@ def build(
     folder: str,
     edits: str = "",
     generated: bool = False,
+    loose: bool = False,
     command: list[str] | None = None,
 ) -> tuple[str, bool]:
     """What kustomize prints for a folder, and whether each object says which file it is from. Raises cage.Failed."""
@@ -299,7 +329,9 @@ def build(
         contents[path] = _near(contents[path])
     contents[file], traced = _prepared(contents[file], edits)
     with cage.copy(contents, links) as root:
-        out = cage.run([*command, "."], root, folder)
+        # Every file that it names itself is known to be of the repository; what plugins name is not known.
+        more = ["--load-restrictor", "LoadRestrictionsNone"] if loose and not used.plugins else []
+        out = cage.run([*command, ".", *more], root, folder)
     return out.decode("utf-8", "replace"), traced
 
 

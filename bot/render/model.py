@@ -60,7 +60,8 @@ class Root(NamedTuple):
     declares it. `namespace`: of objects that name none. `edits`: what a GitOps controller adds to the kustomization, as JSON.
     `variables`: what it puts in place of `${NAME}`; None: nothing is replaced. `refused`: why it cannot be rendered at all, `setting`:
     what would help. `recurse`, `include`, `exclude`: which files of a plain folder. `generated`: the folder has no kustomization, and
-    one of all that is in it is made. `named`: by the config, so that what is wrong with it is told whatever the change.
+    one of all that is in it is made. `named`: by the config, so that what is wrong with it is told whatever the change. `loose`: it may
+    have files from outside of the folders of its kustomizations.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Root(NamedTuple):
     exclude: tuple[str, ...] = ()
     generated: bool = False
     named: bool = False
+    loose: bool = False
 
 
 class Unusable(Exception):

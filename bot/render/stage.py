@@ -211,7 +211,7 @@ def _rendered(
 def _documents(side: _Side, root: Root) -> Documents:
     used = side.inputs[root]
     if root.tool == "kustomize":
-        out, traced = kustomize.build(side.files, used, root.path, root.edits, root.generated)
+        out, traced = kustomize.build(side.files, used, root.path, root.edits, root.generated, root.loose)
         folder = kustomize.real(root.path, side.files.links)
         found: Documents = (
             kustomize.untraced(out, folder) if traced else [(text, None) for text in kustomize.split(out)]

@@ -276,6 +276,10 @@ def test_a_flux_cluster_is_rendered_as_flux_does(tmp_path: Path, capsys: pytest.
         "apps/api/x.yaml": deployment("api") + "---\n" + policy("api", "'${client}'"),
         "apps/extra/kustomization.yaml": "resources: [y.yaml]\nnamePrefix: extra-\n",
         "apps/extra/y.yaml": deployment("batch"),
+        # Flux, unlike kustomize alone, takes files from outside of the folder.
+        "clusters/prod/more.yaml": kustomization("more", "more"),
+        "more/kustomization.yaml": "resources: [../shared/x.yaml]",
+        "shared/x.yaml": deployment("shared"),
         "charts/web/Chart.yaml": CHART,
         "charts/web/templates/x.yaml": deployment("{{ .Values.name }}"),
         "charts/web/values.schema.json": '{"required": ["never"]}',
@@ -288,6 +292,7 @@ def test_a_flux_cluster_is_rendered_as_flux_does(tmp_path: Path, capsys: pytest.
         ("NetworkPolicy", "patched"),
         ("Deployment", "extra-batch"),
         ("Deployment", "front"),
+        ("Deployment", "shared"),
     }
     assert values["NetworkPolicy", "patched"]["metadata"]["namespace"] == "shop"
     (rule,) = values["NetworkPolicy", "patched"]["spec"]["ingress"]
