@@ -113,7 +113,7 @@ def _touched(base: Snapshot, head: Snapshot, lowered: Lowered) -> set[str] | Non
 def _isolation(policy: Policy | None) -> object:
     """What of a policy the audit looks at: whom it isolates, and whether it allows anything."""
     if policy is None:
-        return None
+        return []
     return [
         (s.checkpoint, s.tier, [(i.source, i.destination) for i in s.isolates], _is_silent(s))
         for s in policy.sections

@@ -226,30 +226,39 @@ def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
     """Pairs for tables, and pairs of hypothetical pods beside which known workloads of the same namespaces change alike."""
     universe = world.universe
     hypothetical = universe.hypothetical
-    known: dict[object, tuple[int, int]] = {}
+    pieces: Pieces = {}
     for piece in explained:
-        at = (piece.causes, _gains(kind_of(piece.profile)), piece.profile.endpoint)
-        sources, destinations = known.get(at, (0, 0))
-        own = (piece.sources & ~hypothetical, piece.destinations & ~hypothetical)
-        if own[0] and own[1]:
-            known[at] = (sources | own[0], destinations | own[1])
+        group = (piece.profile, piece.causes, piece.too_many)
+        pieces.setdefault(group, []).append((piece.sources, piece.destinations))
+    known: dict[object, tuple[int, int]] = {}
+    kinds = {profile: (_gains(kind_of(profile)), profile.endpoint) for profile, _, _ in pieces}
+    for (profile, causes, _), parts in pieces.items():
+        sources, destinations = known.get((causes, kinds[profile]), (0, 0))
+        for first, second in parts:
+            if first & ~hypothetical and second & ~hypothetical:
+                sources |= first
+                destinations |= second
+        known[causes, kinds[profile]] = (sources, destinations)
+    near = {
+        at: tuple([hypothetical & universe.neighbours(rows & ~hypothetical) for rows in both])
+        for at, both in known.items()
+    }
     shown: Pieces = {}
     alike: Pieces = {}
-    for piece in explained:
-        at = (piece.causes, _gains(kind_of(piece.profile)), piece.profile.endpoint)
-        group = (piece.profile, piece.causes, piece.too_many)
-        sources, destinations = known.get(at, (0, 0))
-        near = world.universe.neighbours
-        like_sources = piece.sources & hypothetical & near(sources)
-        like_destinations = piece.destinations & hypothetical & near(destinations)
-        rest = (piece.sources & ~like_sources, piece.destinations & ~like_destinations)
-        _keep(shown, group, *rest)
-        covered_sources = like_sources | (piece.sources & ~hypothetical)
-        covered_destinations = like_destinations | (piece.destinations & ~hypothetical)
-        _keep(alike, group, like_sources, covered_destinations)
-        _keep(alike, group, covered_sources & ~like_sources, like_destinations)
-        _keep(shown, group, like_sources, piece.destinations & ~covered_destinations)
-        _keep(shown, group, piece.sources & ~covered_sources, like_destinations)
+    for group, parts in pieces.items():
+        near_sources, near_destinations = near[group[1], kinds[group[0]]]
+        for sources, destinations in parts:
+            like_sources, like_destinations = sources & near_sources, destinations & near_destinations
+            if not like_sources and not like_destinations:
+                _keep(shown, group, sources, destinations)
+                continue
+            _keep(shown, group, sources & ~like_sources, destinations & ~like_destinations)
+            covered_sources = like_sources | (sources & ~hypothetical)
+            covered_destinations = like_destinations | (destinations & ~hypothetical)
+            _keep(alike, group, like_sources, covered_destinations)
+            _keep(alike, group, covered_sources & ~like_sources, like_destinations)
+            _keep(shown, group, like_sources, destinations & ~covered_destinations)
+            _keep(shown, group, sources & ~covered_sources, like_destinations)
     return shown, alike
 
 
