@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies.model import Assumption, Lowered
@@ -163,14 +163,16 @@ def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple
     made of what changed alone, each with all of its causes; and if that is not enough, of what pairs have after it. Where
     even `MOST_ROWS` do not hold them, a row names the ends of many rectangles and is marked as not every pair of them.
     """
-    shown, alike = _apart(world, explained)
     limit = max(READABLE, 2 * _changed_rules(world))
+    pieces = _grouped(explained)
+    if len(explained) > limit + MOST_ROWS and _count(_by_outcome(pieces)) > MOST_ROWS:
+        return _summed(world, explained, narrator)
+    shown, alike = _apart(world, pieces)
     for coarser in (_by_change, _by_outcome):
-        if sum(len(rectangles(parts)) for parts in shown.values()) > limit:
+        if _count(shown) > limit:
             shown, alike = coarser(shown), coarser(alike)
-    if sum(len(rectangles(parts)) for pieces in (shown, alike) for parts in pieces.values()) > MOST_ROWS:
-        rows = sorted(_summed(shown, alike, narrator), key=narrator.order)
-        return tuple(narrator.decided(row)._replace(id=f"c{number}") for number, row in enumerate(rows, 1))
+    if _count(shown) + _count(alike) > MOST_ROWS:
+        return _summed(world, explained, narrator)
     rows = sorted(_rectangles(shown, narrator), key=narrator.order)
     rows, spare = _first_of_each(rows) if len(rows) > limit else (rows, [])
     beside = sorted(spare + _rectangles(alike, narrator), key=narrator.order)
@@ -202,34 +204,48 @@ def _first_of_each(rows: list[Change]) -> tuple[list[Change], list[Change]]:
     return first, others
 
 
-def _summed(shown: Pieces, alike: Pieces, narrator: Narrator) -> list[Change]:
+def _summed(world: World, explained: list[Explained], narrator: Narrator) -> tuple[Change, ...]:
     """One row for all pairs with one outcome: the ends of all of them, the number of pairs, and the largest rectangle's witness."""
-    groups: dict[object, list[tuple[int, int, Profile, Keys, int]]] = {}
-    for pieces in (shown, alike):
-        for (profile, keys, too_many), parts in pieces.items():
-            known = groups.setdefault((profile.endpoint, kind_of(profile)), [])
-            known.extend((sources, destinations, profile, keys, too_many) for sources, destinations in parts)
-    out: list[Change] = []
+    groups: dict[object, list[Explained]] = {}
+    for piece in explained:
+        groups.setdefault((piece.profile.endpoint, kind_of(piece.profile)), []).append(piece)
+    in_git = ~world.universe.hypothetical
+    rows: list[Change] = []
     for found in groups.values():
-        sources = destinations = 0
-        for part in found:
-            sources |= part[0]
-            destinations |= part[1]
-        largest = max(found, key=lambda part: (part[0].bit_count() * part[1].bit_count(), part[0], part[1]))
-        keys, count = _causes_of([(a, b, own, too_many) for a, b, _, own, too_many in found])
-        row = narrator.change(largest[0], largest[1], largest[2], keys, count)
-        out.append(narrator.summed(row, sources, destinations, [(part[0], part[1]) for part in found]))
-    return out
+        sources = destinations = paths = known = most = 0
+        largest = found[0]
+        for piece in found:
+            first, second = piece.sources, piece.destinations
+            sources |= first
+            destinations |= second
+            area = first.bit_count() * second.bit_count()
+            paths += area
+            known += (first & in_git).bit_count() * (second & in_git).bit_count()
+            if area > most or (area == most and (first, second) > (largest.sources, largest.destinations)):
+                most, largest = area, piece
+        keys, count = _causes_of((piece.causes, piece.too_many) for piece in found)
+        row = narrator.change(largest.sources, largest.destinations, largest.profile, keys, count)
+        rows.append(narrator.summed(row, sources, destinations, paths, paths - known))
+    rows.sort(key=narrator.order)
+    return tuple(narrator.decided(row)._replace(id=f"c{number}") for number, row in enumerate(rows, 1))
 
 
-def _apart(world: World, explained: list[Explained]) -> tuple[Pieces, Pieces]:
-    """Pairs for tables, and pairs of hypothetical pods beside which known workloads of the same namespaces change alike."""
-    universe = world.universe
-    hypothetical = universe.hypothetical
+def _count(pieces: Pieces) -> int:
+    return sum(len(rectangles(parts)) for parts in pieces.values())
+
+
+def _grouped(explained: list[Explained]) -> Pieces:
     pieces: Pieces = {}
     for piece in explained:
         group = (piece.profile, piece.causes, piece.too_many)
         pieces.setdefault(group, []).append((piece.sources, piece.destinations))
+    return pieces
+
+
+def _apart(world: World, pieces: Pieces) -> tuple[Pieces, Pieces]:
+    """Pairs for tables, and pairs of hypothetical pods beside which known workloads of the same namespaces change alike."""
+    universe = world.universe
+    hypothetical = universe.hypothetical
     known: dict[object, tuple[int, int]] = {}
     kinds = {profile: (_gains(kind_of(profile)), profile.endpoint) for profile, _, _ in pieces}
     for (profile, causes, _), parts in pieces.items():
@@ -288,10 +304,12 @@ def _by_change(pieces: Pieces) -> Pieces:
     out: Pieces = {}
     for profile, found in by_profile.items():
         many = len(found) > READABLE * READABLE
-        united, count = _causes_of(found) if many else ((), 0)
+        united, count = _causes_of((part[2], part[3]) for part in found) if many else ((), 0)
         for sources, destinations in rectangles((part[0], part[1]) for part in found):
             if not many:
-                united, count = _causes_of([part for part in found if part[0] & sources and part[1] & destinations])
+                united, count = _causes_of(
+                    (part[2], part[3]) for part in found if part[0] & sources and part[1] & destinations
+                )
             _keep(out, (profile, united, count), sources, destinations)
     return out
 
@@ -321,10 +339,11 @@ def _outcome(profile: Profile) -> object:
     return (profile.after, profile.after_maybe, profile.endpoint, _gains(kind_of(profile)))
 
 
-def _causes_of(parts: list[tuple[int, int, Keys, int]]) -> tuple[Keys, int]:
+def _causes_of(parts: Iterable[tuple[Keys, int]]) -> tuple[Keys, int]:
     """All causes of some pieces, or how many there are where they are too many to name."""
-    united = tuple(sorted({key for keys in {part[2] for part in parts} for key in keys}))
-    count = max(part[3] for part in parts)
+    distinct = set(parts)
+    united = tuple(sorted({key for keys, _ in distinct for key in keys}))
+    count = max(too_many for _, too_many in distinct)
     return ((), max(count, len(united))) if count or len(united) > MOST else (united, 0)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier, home
-from bot.reachability.endpoints import Row, indices
-from bot.reachability.evaluate import Cell
+from bot.reachability.endpoints import ADDED, REMOVED, STAYS, indices
+from bot.reachability.evaluate import Cell, Key
 from bot.reachability.limits import Span, differs, spans
 from bot.reachability.resolve import Pair
 from bot.reachability.world import World
 
 SOURCE, DESTINATION = "source", "destination"
 Masks = tuple[int, int, int, int]
-STAYS, ADDED, REMOVED = "", "added", "removed"
+Keys = tuple[tuple[Key, ...], ...]
 
 
 class Profile(NamedTuple):
@@ -70,6 +69,9 @@ def strips(world: World, everything: bool = False) -> tuple[list[Strip], list[Re
     world.prepare()
     rows &= universe.sources
     columns &= universe.destinations
+    # Where nearly all are looked at from one end, the few that are left cost less than the other end.
+    if columns.bit_count() > (universe.sources & ~rows).bit_count():
+        rows, columns = universe.sources, 0
     out = _evaluate(world, rows, SOURCE, 0)
     return out + _evaluate(world, columns, DESTINATION, rows), regions
 
@@ -146,6 +148,7 @@ class _IsolationTotals:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._totals: dict[tuple[str, str, str | None, bool], Pair] = {}
 
     def flips(self, checkpoint: Checkpoint, tier: Tier, old: list[Section], new: list[Section]) -> set[tuple[int, int]]:
         """The slots whose isolation differs between the sides, among those that the policy isolates on either."""
@@ -154,7 +157,7 @@ class _IsolationTotals:
         out: set[tuple[int, int]] = set()
         isolations = {(i.source, i.destination) for s in old + new for i in s.isolates}
         subject_is_source = checkpoint.subject != DESTINATION
-        for source, destination in sorted(isolations, key=repr):
+        for source, destination in isolations:
             subject, other = (source, destination) if subject_is_source else (destination, source)
             bits = resolve(subject)[1]
             if other == EVERYTHING:
@@ -168,18 +171,22 @@ class _IsolationTotals:
 
     def _total(self, checkpoint: Checkpoint, tier: Tier, axis: str, where: str | None, head: bool) -> Pair:
         """Slots (of one namespace, if given) that are surely, and that are possibly, isolated on one side."""
-        world = self.world
-        must = may = 0
-        for tables in world.stack(checkpoint, axis, head):
-            for table in tables:
-                if table.tier.name != tier.name:
-                    continue
-                for place in [None, *(sorted(table.isolated_homes) if where is None else [where])]:
-                    for fixed, other in table.isolations(world.resolver, place):
-                        if other[0] == world.resolver.everything:
-                            must |= fixed[0]
-                        may |= fixed[1]
-        return must, may
+        at = (checkpoint.name, tier.name, where, head)
+        found = self._totals.get(at)
+        if found is None:
+            world = self.world
+            must = may = 0
+            for tables in world.stack(checkpoint, axis, head):
+                for table in tables:
+                    if table.tier.name != tier.name:
+                        continue
+                    for place in [None, *(sorted(table.isolated_homes) if where is None else [where])]:
+                        for fixed, other in table.isolations(world.resolver, place):
+                            if other[0] == world.resolver.everything:
+                                must |= fixed[0]
+                            may |= fixed[1]
+            found = self._totals[at] = (must, may)
+        return found
 
 
 # --- Evaluation of what may have changed ---
@@ -188,42 +195,31 @@ class _IsolationTotals:
 def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
     """All changed pairs of the fixed rows, except with rows of `done` (bits of sources, for columns) at the other end."""
     universe = world.universe
-    classes: dict[tuple[object, ...], int] = {}
+    stacks = [[world.stack(checkpoint, axis, head) for checkpoint in world.checkpoints[head]] for head in (False, True)]
+    key = world.evaluator.key
+
+    def keys_of(slots: tuple[int, ...], head: bool) -> Keys:
+        return tuple([tuple([key(stack, slot) for stack in stacks[head]]) for slot in slots])
+
+    classes: dict[tuple[Keys, Keys, object, int], int] = {}
     for bit in indices(fixed):
         row = universe.rows[bit]
-        keys = tuple(
-            tuple(world.key(slot, axis, head) for slot in slots)
-            for head, slots in ((False, row.base), (True, row.head))
-        )
         # What a moved row would have with only its move, or only the policies, changed is part of what causes it.
-        crossed = (
-            ()
-            if row.base == row.head
-            else tuple(
-                tuple(world.key(slot, axis, not head) for slot in slots)
-                for head, slots in ((False, row.base), (True, row.head))
-            )
-        )
-        at = (keys, crossed, universe.inside >> bit & 1)
+        crossed = () if row.base == row.head else (keys_of(row.base, True), keys_of(row.head, False))
+        at = (keys_of(row.base, False), keys_of(row.head, True), crossed, universe.inside >> bit & 1)
         classes[at] = classes.get(at, 0) | 1 << bit
     ends = universe.destinations if axis == SOURCE else universe.sources
     out: list[Strip] = []
-    for (_, _, inside), rows in classes.items():
+    for (base_keys, head_keys, _, inside), rows in classes.items():
         row = universe.rows[(rows & -rows).bit_length() - 1]
         allowed = (ends if inside else ends & universe.inside) & ~done
-        for bits, profile in _changed(world, row, axis, allowed):
-            out.append(
-                Strip(axis, rows, bits, profile, row.base[0] if row.base else None, row.head[0] if row.head else None)
-            )
+        before, after = (
+            world.row_cells(row, axis, head, keys) for head, keys in ((False, base_keys), (True, head_keys))
+        )
+        own = ADDED if not row.base else REMOVED if not row.head else STAYS
+        first = (row.base[0] if row.base else None, row.head[0] if row.head else None)
+        out += [Strip(axis, rows, bits, found, *first) for bits, found in profiles(world, before, after, allowed, own, axis)]
     return out
-
-
-def _changed(world: World, row: Row, axis: str, allowed: int) -> Iterable[tuple[int, Profile]]:
-    before = world.row_cells(row, axis, False)
-    after = world.row_cells(row, axis, True)
-    yield from profiles(
-        world, before, after, allowed, ADDED if not row.base else REMOVED if not row.head else STAYS, axis
-    )
 
 
 def profiles(
@@ -267,23 +263,20 @@ def profiles(
         at = (masks, noted)
         united[at] = united.get(at, 0) | bits
     out = []
-    universe = world.universe
-    stays = universe.base_rows & universe.head_rows
-    words = ("from", "to") if axis == SOURCE else ("to", "from")
+    states = [(part, _ends(own, other, axis)) for part, other in world.universe.states]
     for (masks, noted), bits in united.items():
         if masks[:2] == masks[2:] and not any(differs(span) for span in noted):
             continue
-        for part, other in (
-            (stays, STAYS),
-            (universe.head_rows & ~stays, ADDED),
-            (universe.base_rows & ~stays, REMOVED),
-        ):
+        for part, endpoint in states:
             if bits & part:
-                endpoint = ", ".join(
-                    sorted(f"{word} {state}" for word, state in zip(words, (own, other), strict=False) if state)
-                )
                 out.append((bits & part, Profile(*masks, endpoint, noted)))
     return out
+
+
+def _ends(own: str, other: str, axis: str) -> str:
+    """Which ends are new or gone, in words."""
+    words = ("from", "to") if axis == SOURCE else ("to", "from")
+    return ", ".join(sorted(f"{word} {state}" for word, state in zip(words, (own, other), strict=True) if state))
 
 
 def _split_by_values(bits: int, known: Masks, held: int, mask: int, values: list[int]) -> list[tuple[int, Masks]]:

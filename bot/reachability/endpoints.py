@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bot.reachability.exposures import ExposedRow
 
 Identity = tuple[str, ...]
+STAYS, ADDED, REMOVED = "", "added", "removed"
 
 
 class Hypothetical(NamedTuple):
@@ -45,7 +46,8 @@ class Universe:
     """All slots and rows. The bit of a row is the index of its first slot, so that bitsets over slots *fold* to rows.
 
     Slots `[0, width)` are the rows' first ones. A row whose slot moved (it was relabelled) has its base slot in the block that
-    starts at `moved` and its head slot at the same place of the block that starts at `width`.
+    starts at `moved` and its head slot at the same place of the block that starts at `width`. `states`: the rows that stay,
+    that are added and that are removed.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class Universe:
         self.irregular: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
         self.windows: dict[str, list[tuple[int, int]]] = {}
         self.base_rows = self.head_rows = 0
+        self.states: list[tuple[int, str]] = []
         self.sources = self.destinations = 0
         self.inside = 0
         self.hypothetical = 0
@@ -424,7 +427,10 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
         flags["hypothetical"][bit] = row.kind == "hypothetical"
         flags["sources"][bit] = row.kind != "fqdn"
         flags["destinations"][bit] = row.kind != "exposure"
-    universe.base_rows, universe.head_rows = bits_of(flags["base"]), bits_of(flags["head"])
+    base_rows, head_rows = bits_of(flags["base"]), bits_of(flags["head"])
+    universe.base_rows, universe.head_rows = base_rows, head_rows
+    states = ((base_rows & head_rows, STAYS), (head_rows & ~base_rows, ADDED), (base_rows & ~head_rows, REMOVED))
+    universe.states = [(rows, state) for rows, state in states if rows]
     universe.inside, universe.hypothetical = bits_of(flags["inside"]), bits_of(flags["hypothetical"])
     for runs in universe.windows.values():
         members = 0

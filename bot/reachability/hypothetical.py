@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 PER_SELECTOR = 64
 IN_ALL = 5_000
 PRODUCTS_IN_ALL = 1_000
+REMOVED_AT_ONCE = 200
 NAME = "kubernetes.io/metadata.name"
 ELSEWHERE = "anything-else"
 
@@ -63,8 +64,9 @@ def representatives(
 
     `complete`: namespaces known in full, which get none.
     """
-    search = _Search(base, head, lowered, set(complete))
     changed = [*lowered.head.policies] if everything else _changed(lowered)
+    remaining = None if everything else _only_removes(changed, lowered)
+    search = _Search(base, head, lowered, set(complete), remaining)
     spaces = _relabelled(base, head, search.used)
     if not changed and not spaces:
         return Representatives((), ())
@@ -91,6 +93,36 @@ def _changed(lowered: Lowered) -> list[Policy]:
     return out
 
 
+def _only_removes(changed: Sequence[Policy], lowered: Lowered) -> tuple[Policy, ...] | None:
+    """What remains, where very many policies go that can only have closed paths for the pods that they select.
+
+    A pod that such a removal opens a path for is in no isolating policy that remains, so the pod that has no more labels than
+    the removed selector asks for, and than what remains can ask of it, is opened too: removed selectors need not meet
+    each other.
+    """
+    if len(changed) < REMOVED_AT_ONCE:
+        return None
+    tiers = {(c.name, tier.name): tier for c in lowered.base.checkpoints for tier in c.tiers}
+    kept = {policy.key for policy in lowered.head.policies}
+    for policy in changed:
+        if policy.key in kept:
+            return None
+        for section in policy.sections:
+            tier = tiers.get((section.checkpoint, section.tier))
+            if tier is None or not tier.commutes or any(rule.action != "allow" for rule in section.rules):
+                return None
+            if any(_excludes(expr) for pair in _pairs(section) for expr in pair):
+                return None
+    return lowered.head.policies
+
+
+def _excludes(expr: Expr) -> bool:
+    """Whether a label can keep a pod out of a set."""
+    if isinstance(expr, (And, Or)):
+        return any(_excludes(part) for part in expr.parts)
+    return isinstance(expr, Not) or (isinstance(expr, Maybe) and _excludes(expr.inner))
+
+
 def _relabelled(base: Snapshot, head: Snapshot, used: Used) -> list[str]:
     keys = used.keys.get("namespace", {})
     out = []
@@ -106,7 +138,15 @@ def _relabelled(base: Snapshot, head: Snapshot, used: Used) -> list[str]:
 class _Search:
     """Collects pods; knows every selector by the namespace it is about, and what known workloads already stand for."""
 
-    def __init__(self, base: Snapshot, head: Snapshot, lowered: Lowered, complete: set[str]) -> None:
+    def __init__(
+        self,
+        base: Snapshot,
+        head: Snapshot,
+        lowered: Lowered,
+        complete: set[str],
+        meeting: tuple[Policy, ...] | None = None,
+    ) -> None:
+        """`meeting`: the policies whose selectors are looked at for meeting a changed one's; without it, all of both sides."""
         self.used = used_by(lowered.base, lowered.head)
         self.snapshots = (base, head)
         self.complete = complete
@@ -127,7 +167,8 @@ class _Search:
             for tier in c.tiers
             if not tier.commutes
         }
-        self._index({id(p): p for p in (*lowered.base.policies, *lowered.head.policies)}.values())
+        both = (*lowered.base.policies, *lowered.head.policies)
+        self._index({id(p): p for p in (both if meeting is None else meeting)}.values())
 
     def _index(self, policies: Iterable[Policy]) -> None:
         seen: set[tuple[int, int]] = set()

@@ -86,16 +86,13 @@ class Narrator:
             before_varies=profile.varies,
         )
 
-    def summed(self, row: Change, sources: int, destinations: int, parts: list[tuple[int, int]]) -> Change:
+    def summed(self, row: Change, sources: int, destinations: int, paths: int, hypothetical: int) -> Change:
         """A row of one rectangle made one of many: all their ends, the number of pairs, and that not every pair is meant."""
-        paths = sum(a.bit_count() * b.bit_count() for a, b in parts)
-        shown = self.world.universe.hypothetical
-        known = sum((a & ~shown).bit_count() * (b & ~shown).bit_count() for a, b in parts)
         return row._replace(
             sources=self._ids(sources),
             destinations=self._ids(destinations),
             paths=paths,
-            hypothetical=paths - known,
+            hypothetical=hypothetical,
             severity=self._severity(row.change, sources, destinations),
             before_varies=True,
             partial=True,

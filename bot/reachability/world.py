@@ -109,10 +109,12 @@ class World:
             return [Cell(self.atoms.everything, self.resolver.everything, 0)]
         return out
 
-    def row_cells(self, row: Row, axis: str, head: bool) -> list[Cell]:
-        """The cells of an endpoint (any of its slots), folded to rows; none where it is absent on this side."""
+    def row_cells(
+        self, row: Row, axis: str, head: bool, keys: Sequence[tuple[object, ...]] | None = None
+    ) -> list[Cell]:
+        """The cells of an endpoint (any of its slots), folded to rows; none where it is absent on this side. `keys`: of its slots."""
         slots = row.head if head else row.base
-        parts = [self.cells(slot, axis, head) for slot in slots]
+        parts = [self.cells(slot, axis, head, keys[at] if keys else None) for at, slot in enumerate(slots)]
         return self.folded(parts, head)
 
     def folded(self, parts: list[list[Cell]], head: bool) -> list[Cell]:
