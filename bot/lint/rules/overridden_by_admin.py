@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bot.lint.finding import WARNING, Draft, Rule
-from bot.lint.overlap import row, rules_meet, sure
+from bot.lint.finding import INFO, WARNING, Draft, Rule
+from bot.lint.overlap import row, rules_meet, side, sure
 from bot.lint.registry import ADMIN
 from bot.reachability.endpoints import indices
 
@@ -19,7 +19,8 @@ RULE = Rule(
     severity=WARNING,
     detects="An allow rule of a namespace's own policy, all of which an AdminNetworkPolicy, a ClusterNetworkPolicy, "
     "a GlobalNetworkPolicy or a CiliumClusterwideNetworkPolicy denies whatever it says; and a policy that isolates "
-    "pods whose traffic an admin policy or a GlobalNetworkPolicy allows whole before it is asked.",
+    "pods whose traffic an admin policy or a GlobalNetworkPolicy allows whole before it is asked (for information "
+    "only where it allows that of pods alone).",
     why="The namespace's owners see a rule that says one thing, and the cluster does another.",
     bad="""\
 kind: AdminNetworkPolicy
@@ -91,11 +92,20 @@ def _voided(context: Context, allows: list[Peer]) -> Iterator[Draft]:
                 continue
             by = next((p for p in whole if p.direction == direction and not bits & ~context.bits(p.subject)), None)
             slots = indices(bits)[:_LOOKED_AT]
-            if by is not None and all(_is_open(context, direction, slot) for slot in slots):
-                ends = "from" if direction == "ingress" else "to"
-                message = f"{by.policy.title} allows all traffic {ends} pods before this policy is asked: it isolates none of them"
-                yield Draft(RULE, WARNING, obj, origin.path, message, about=f"{direction} {by.object.name}")
+            if by is None or not all(_is_open(context, direction, slot, context.slots) for slot in slots):
+                continue
+            ends = "from" if direction == "ingress" else "to"
+            if all(_is_open(context, direction, slot, side(context)) for slot in slots):
+                severity, told = WARNING, f"allows all {direction} before this policy is asked: it isolates nothing"
+            else:
+                severity, told = (
+                    INFO,
+                    f"allows all traffic {ends} pods before this policy is asked: it isolates none of them",
+                )
+            yield Draft(
+                RULE, severity, obj, origin.path, f"{by.policy.title} {told}", about=f"{direction} {by.object.name}"
+            )
 
 
-def _is_open(context: Context, direction: str, slot: int) -> bool:
-    return all(not context.slots & ~cell.open for cell in row(context, direction, slot))
+def _is_open(context: Context, direction: str, slot: int, ends: int) -> bool:
+    return all(not ends & ~cell.open for cell in row(context, direction, slot))
