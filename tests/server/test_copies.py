@@ -173,7 +173,7 @@ def test_a_comparison_has_limits_and_no_secrets(served: Served, tmp_path: Path, 
     with pytest.raises(InternalError, match="longer than 0 seconds|said nothing|ended with"):
         compare.compare(path, ("main", tips.base), head, LIMITS._replace(review=0), False, False)
     with pytest.raises(InternalError):
-        compare.compare(path, ("main", tips.base), head, LIMITS._replace(memory=20_000_000), False, False)
+        compare.compare(path, ("main", tips.base), head, LIMITS._replace(memory=6_000_000), False, False)
     assert compare.compare(path, ("main", tips.base), head, LIMITS, False, False).verdict == "look"
 
 
