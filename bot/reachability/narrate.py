@@ -42,6 +42,7 @@ class Narrator:
         self._spaces: dict[int, str | None] = {}
         # Nodes, the kube-apiserver and the like are of the cluster: no path to them is one to the internet.
         self._entities = sum(1 << bit for bit, row in world.universe.rows.items() if row.kind == "entity")
+        self._strangers: frozenset[str] | None = None
         self._first: dict[int, int] = {}
         self._told: dict[Key, PolicyText] = {}
         self._objects: dict[bool, dict[Key, Object]] = {}
@@ -98,19 +99,28 @@ class Narrator:
             partial=True,
         )
 
-    @staticmethod
-    def order(change: Change) -> tuple[object, ...]:
-        """Most dangerous first; rows about ends that are new or gone after those between ends that stay."""
+    def order(self, change: Change) -> tuple[object, ...]:
+        """Most dangerous first: from the internet before to it, pods in Git before others; new or gone ends after those that stay."""
         return (
             bool(change.endpoint),
             _SEVERITIES[change.severity],
             change.change,
+            not self._outside().intersection(change.sources),
+            change.hypothetical == change.paths,
             -change.paths,
             change.sources,
             change.destinations,
             change.after,
             change.before,
         )
+
+    def _outside(self) -> frozenset[str]:
+        """The ids of what is outside of the cluster."""
+        if self._strangers is None:
+            universe = self.world.universe
+            bits = (universe.base_rows | universe.head_rows) & ~universe.inside & ~self._entities
+            self._strangers = frozenset(self._ids(bits))
+        return self._strangers
 
     def changed_objects(self) -> tuple[PolicyText, ...]:
         """The objects named as causes so far, both sides of each."""
