@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.near import holds, labels_asked
-from bot.policies.model import Expr, Label
+from bot.policies.model import Expr, Label, Not
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -122,6 +122,12 @@ def is_given(expr: Expr, workloads: Iterable[Workload]) -> bool:
     asked = labels_asked(expr) or []
     own = [part for part in asked if not (isinstance(part, Label) and part.key.startswith(_GIVEN))]
     return len(own) < len(asked) and any(all(holds(part, workload.labels) for part in own) for workload in workloads)
+
+
+def is_negated(expr: Expr, workloads: Iterable[Workload]) -> bool:
+    """Whether only what is asked to be absent keeps it from matching: that no pod is such is what is wanted."""
+    positive = [part for part in labels_asked(expr) or () if not isinstance(part, Not)]
+    return any(all(holds(part, workload.labels) for part in positive) for workload in workloads)
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

@@ -9,7 +9,7 @@ from bot.lint import words
 from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
 from bot.lint.matching import namespaces_of
 from bot.lint.near import Near, labels_asked, near_miss
-from bot.lint.operators import is_given, pods_of
+from bot.lint.operators import is_given, is_negated, pods_of
 from bot.policies.model import Label
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def check(context: Context) -> Iterator[Draft]:
         elif (
             namespaces_of(other) is not None
             and not is_given(other, known)
+            and not is_negated(other, known)
             and not _is_opt_in(context, other)
             and not context.is_beside_namespaces(peer)
             and not context.snapshot.unread

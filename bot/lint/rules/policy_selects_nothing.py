@@ -9,7 +9,7 @@ from bot.lint import words
 from bot.lint.finding import ERROR, INFO, WARNING, Draft, Edit, Path, Rule
 from bot.lint.matching import namespaces_of
 from bot.lint.near import Near, labels_asked, near_miss
-from bot.lint.operators import is_given, may_match, pods_of
+from bot.lint.operators import is_given, is_negated, may_match, pods_of
 from bot.policies.model import Expr, Policy
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _finding(context: Context, policy: Policy, obj: Object, subject: Expr, where
         message = f"`{asked}` selects none of {words.count(len(known), 'workload')}; did you mean `{near.meant}`?"
         yield Draft(RULE, ERROR, obj, path, message, f"`{near.meant}`", _edit(obj, path, near), asked)
         return
-    if is_given(subject, known):
+    if is_given(subject, known) or is_negated(subject, known):
         return
     named = namespaces_of(subject)
     place = f"in `{named[0]}`" if named and len(named) == 1 else "in this repository"
