@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.manifests import kyverno
-from bot.manifests.generated import GeneratedDocument, is_generated
+from bot.manifests.generated import GeneratedDocument, is_generated, words
 from bot.manifests.objects import Object, contents
 from bot.manifests.snapshot import Snapshot, assemble
 from bot.manifests.yaml import Document
@@ -59,15 +59,9 @@ def later(base: Snapshot, head: Snapshot) -> Later | None:
         rules = {made.rule.key: made for made in found[1] if made.rule.key in new}
         if rules:
             sides = [_joined(side, namespace, made) for side, made in zip((base, head), found, strict=True)]
-            named = tuple((m.rule_origin.policy, m.rule_origin.path, _title(m)) for m in rules.values())
+            named = tuple((m.rule_origin.policy, m.rule_origin.path, words(m.rule_origin)) for m in rules.values())
             return Later(name, sides[0], sides[1], named)
     return None
-
-
-def _title(made: GeneratedObject) -> str:
-    policy: Object = made.rule_origin.policy
-    where = f"{policy.namespace}/" if policy.namespace else ""
-    return f"{policy.kind} {where}{policy.name}, rule {made.rule_origin.name}"
 
 
 def _written(side: Snapshot) -> Snapshot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.errors import InternalError
+from bot.manifests.generated import maker
 from bot.policies.model import Origin, Policy, Rule
 from bot.policies.traffic import TCP, Traffic
 from bot.reachability.ask import pair_masks
@@ -171,7 +172,8 @@ class Narrator:
         if origin is None or origin.object is None:
             return Cause(title, kind, change, "head" if head else "base", "", (0, 0))
         file, lines = snapshot.location(origin.object, origin.path)
-        return Cause(title, kind, change, "head" if head else "base", file, lines, path_words(origin.path))
+        side = "head" if head else "base"
+        return Cause(title, kind, change, side, file, lines, path_words(origin.path), maker(origin.object))
 
     def _tell(self, key: Key, title: str, old: Object | None, new: Object | None) -> None:
         self._told.setdefault(key, PolicyText(title, old, new))

@@ -341,9 +341,14 @@ def cause_name(cause: Cause) -> tuple[str, str]:
 
 
 def cause_words(cause: Cause, change: str) -> str:
-    """What happened to an object: `deleted`, `added`, `changed`; `widened` or `narrowed` where a rule of it did the change."""
+    """What happened to an object: `deleted`, `added`, `changed`; `widened` or `narrowed` where a rule of it did the change.
+
+    For one that no file holds, also what makes it.
+    """
     if cause.change in ("added", "removed"):
-        return "added" if cause.change == "added" else "deleted"
-    if cause.words or not cause.path.startswith(("spec.ingress", "spec.egress")):
-        return cause.words or "changed"
-    return "widened" if change in ("opened", "widened") else "narrowed"
+        what = "added" if cause.change == "added" else "deleted"
+    elif not cause.path.startswith(("spec.ingress", "spec.egress")):
+        what = "changed"
+    else:
+        what = "widened" if change in ("opened", "widened") else "narrowed"
+    return f"{what}, {cause.words}" if cause.words else what

@@ -189,7 +189,6 @@ WIDENED = Cause(
     "k8s/shop/egress.yaml",
     (12, 15),
     "spec.egress[1].to[0]",
-    "widened",
 )
 ADDED = Cause("batch/isolate", "NetworkPolicy", "added", "head", "k8s/batch/isolate.yaml", (1, 14))
 ROWS = (
