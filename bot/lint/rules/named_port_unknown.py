@@ -51,7 +51,9 @@ def check(context: Context) -> Iterator[Draft]:
                 hint = f"; did you mean `{meant}`?" if meant else ""
                 if known and not meant:
                     hint = f"; the names there are {words.listed([f'`{own}`' for own in known])}"
-                message = f"no container of {words.workloads(rule.pods)} has a port named `{name[:60]}`{hint}"
+                elsewhere = any(own.name == name for pod in rule.pods for own in pod.ports)
+                of = f" of protocol {port.get('protocol') or 'TCP'}" if elsewhere else ""
+                message = f"no container of {words.workloads(rule.pods)} has a port named `{name[:60]}`{of}{hint}"
                 yield Draft(RULE, ERROR, rule.object, path, message, f"`{meant}`" if meant else "", about=name)
             elif len(numbers) > 1 and all(declares(pod, name, protocol) for pod in rule.pods):
                 message = f"`{name}` is {words.listed([str(number) for number in numbers])}, by the pod"
