@@ -42,7 +42,12 @@ class Outsiders:
         self._shown: list[tuple[Node, bool, bool]] = []
         if chosen:
             distinct = [*nodes[0], *(node for node in nodes[1] if node not in nodes[0])]
-            self._shown = [(node, node in nodes[0], node in nodes[1]) for node in distinct]
+            told = [{node.name for node in side} for side in nodes]
+            # No manifest makes a node: one that only one side knows of is there on the other as well.
+            self._shown = [
+                (node, node in nodes[0] or node.name not in told[0], node in nodes[1] or node.name not in told[1])
+                for node in distinct
+            ]
             self._shown += [(node, True, True) for node in _representatives(chosen, every)]
         self._by_address = {first: node.name for node in every for first, last in node.addresses if first == last}
 

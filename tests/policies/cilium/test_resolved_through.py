@@ -91,3 +91,9 @@ def test_it_is_named(name: str) -> None:
     assert {(cause.object, cause.path) for change in found.changes for cause in change.causes} == {because}
     assert all(cause.lines[0] > 0 for change in found.changes for cause in change.causes)
     assert found.pairs == compare(base, head, lowered, pairs=True, full=True).pairs
+
+
+def test_a_node_is_there_before_its_manifest() -> None:
+    reader = Reader()
+    base, head = snapshot(PODS + NODES, reader), snapshot(PODS + NODES + node("b"), reader)
+    assert not any(change.endpoint for change in compare(base, head, lower(base, head, "cilium")).changes)
