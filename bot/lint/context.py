@@ -31,7 +31,7 @@ DIRECTIONS = ("ingress", "egress")
 class Peer(NamedTuple):
     """One item of `from` or `to` (or a rule without any, with its own path): the peers it means, and what it lets through.
 
-    `rules`: what it was lowered to; several where ports have names.
+    `rules`: what it was lowered to; several where ports have names. `other`: the peers, whatever ports they have.
     """
 
     policy: Policy
@@ -40,18 +40,13 @@ class Peer(NamedTuple):
     direction: str
     path: Path
     rules: tuple[Rule, ...]
+    other: Expr
 
     @property
     def subject(self) -> Expr:
         """The policy's own side, as the rule narrows it."""
         rule = self.rules[0]
         return rule.source if self.direction == "egress" else rule.destination
-
-    @property
-    def other(self) -> Expr:
-        """The peers, whatever ports they have."""
-        rule = self.rules[0]
-        return without_ports(rule.destination if self.direction == "egress" else rule.source)
 
 
 class Item(NamedTuple):
@@ -92,24 +87,25 @@ class Run:
         self.snapshots = (base, head)
         self.pods = (Pods(base, lowered.vocabulary, False), Pods(head, lowered.vocabulary, True))
         self.scope = scope.scope(base, head, lowered, self.pods) if narrowed else None
-        self.memo: dict[tuple[str, int], Any] = {}
+        self.memo: dict[tuple[str, object], Any] = {}
         self._world: World | None = None
         self.enforced = (lowered.base, lowered.head)
+        self.judged = (base, head)
         if self.scope is not None:
             judged = self.scope.judged
             self.enforced = (scope.chain(lowered.base, judged), scope.chain(lowered.head, judged))
+            self.judged = (scope.part(base, judged), scope.part(head, judged))
 
     @property
     def world(self) -> World:
         """Both sides, with the pods and addresses that rules ask about; built when it is first needed."""
         if self._world is None:
             cuts = [address_line.parse_cidr(text) for text in (*METADATA, NODE_LOCAL_DNS)]
-            sides, lowered = self.snapshots, self.lowered
+            lowered = self.lowered
             if self.scope is not None:
-                sides = (scope.part(sides[0], self.scope.judged), scope.part(sides[1], self.scope.judged))
                 lowered = lowered._replace(base=self.enforced[0], head=self.enforced[1])
             scrapers = dict.fromkeys(pod for side in self.snapshots for pod in operated_scrapers(side))
-            self._world = World(*sides, lowered, (DNS_PODS, *scrapers), cuts)
+            self._world = World(*self.judged, lowered, (DNS_PODS, *scrapers), cuts)
         return self._world
 
 
@@ -199,7 +195,7 @@ class Context:
         from bot.reachability.resolve import bits_at
 
         own: dict[tuple[str, ...], Workload] = {
-            ("workload", *_identity(w)): w for w in reversed(self.snapshot.workloads)
+            ("workload", *_identity(w)): w for w in reversed(self.run.judged[self.head].workloads)
         }
         found: dict[int, Workload] = {}
         several: dict[tuple[str, ...], list[Workload]] = {}
@@ -387,12 +383,15 @@ class Context:
     def address_slots(self, text: str) -> list[int]:
         """The slots of an address that no endpoint is known to have."""
         point = address_line.parse_address(text)
+        return [slot for slot, ranges in self.once("addresses", self._addresses) if any(a <= point <= b for a, b in ranges)]
+
+    def _addresses(self) -> list[tuple[int, Any]]:
+        universe = self.run.world.universe
         return [
-            slot
-            for row in self.run.world.universe.rows.values()
+            (slot, universe.slots[slot].personas[0].addresses or ())
+            for row in universe.rows.values()
             if row.kind == "addresses"
             for slot in (row.head if self.head else row.base)
-            if any(first <= point <= last for first, last in self.run.world.universe.slots[slot].personas[0].addresses or ())
         ]
 
     @property
@@ -508,7 +507,8 @@ def _peers_of(policy: Policy) -> tuple[Peer, ...]:
         for rules in groups.values():
             origin = rules[0].origin
             assert origin.object is not None
-            out.append(Peer(policy, origin.object, section, section.checkpoint, origin.path, tuple(rules)))
+            other = without_ports(rules[0].destination if section.checkpoint == "egress" else rules[0].source)
+            out.append(Peer(policy, origin.object, section, section.checkpoint, origin.path, tuple(rules), other))
     return tuple(out)
 
 

@@ -66,19 +66,18 @@ def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str], bool]:
     wide = False
     changed: set[str] = set()
     populated: set[str] = set()
-    for key in base.objects.keys() | head.objects.keys():
-        before, after = base.objects.get(key), head.objects.get(key)
-        if before is after:
-            continue
-        kind = (before or after).kind  # type: ignore[union-attr]
+    differing = [(key, obj.kind) for key, obj in head.objects.items() if base.objects.get(key) is not obj]
+    differing += [(key, obj.kind) for key, obj in base.objects.items() if key not in head.objects]
+    for key, kind in differing:
         if kind == "Namespace":
             populated.add(key[2])
         elif key[1]:
             changed.add(key[1])
         elif kind not in _WITHOUT_EFFECT:
             wide = True
-    sides = [{(*w.key, w.pod): w.object for w in side.workloads} for side in (base, head)]
-    populated |= {key[1] for key in sides[0].keys() | sides[1].keys() if sides[0].get(key) is not sides[1].get(key)}
+    sides = [{id(w.object): w.namespace for w in side.workloads} for side in (base, head)]
+    for one, other in (sides, sides[::-1]):
+        populated.update(namespace for at, namespace in one.items() if at not in other)
     populated |= base.namespaces.keys() ^ head.namespaces.keys()
     return changed | populated, populated, wide
 

@@ -83,7 +83,11 @@ def _covers(outer: list[Peer], inner: list[Peer]) -> bool:
 
 def redundant(context: Context, items: Rules) -> dict[int, Policy]:
     """By id, the policies that neither open nor isolate anything which others do not: rule by rule, and pod by pod."""
-    return context.once(f"redundant {id(items)}", lambda: _redundant(items))  # type: ignore[no-any-return]
+    memo = context.run.memo
+    at = ("redundant", tuple(id(item[0].policy) for item in items))
+    if at not in memo:
+        memo[at] = _redundant(items)
+    return memo[at]  # type: ignore[no-any-return]
 
 
 def _redundant(items: Rules) -> dict[int, Policy]:

@@ -41,6 +41,8 @@ def check(context: Context) -> Iterator[Draft]:
     """Every placeholder below the spec of a policy."""
     memo = context.run.memo
     for obj in context.snapshot.by_kind(*ANY):
+        if not context.is_told(obj):
+            continue
         found = memo.get(("placeholders", id(obj)))
         if found is None:
             found = ()
