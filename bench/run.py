@@ -1,8 +1,9 @@
 """Speed of `netreach diff --dirs` on generated clusters: CPU seconds and peak memory of whole, cold processes.
 
-    python bench/run.py [--sizes 500,1000,10000,50000] [--runs 3] [--changes] [--peers]
+    python bench/run.py [--sizes 500,1000,10000,50000] [--runs 3] [--changes] [--apis] [--peers]
 
-Beside each figure stands the bare parse (bench/floor.py) of the same run. `--changes` adds cluster-wide changes at each size.
+Beside each figure stands the bare parse (bench/floor.py) of the same run. `--changes` adds cluster-wide changes at each size,
+`--apis` the same clusters with half of their policies in another API.
 `--peers` runs `nca --semantic_diff` (network-config-analyzer from PyPI, with fastcore<1.9) and netpol-analyzer's `netpolicy diff`
 where they are on PATH, at the smallest size. Nothing here passes or fails: bars stand beside the figures.
 """
@@ -24,6 +25,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from apis import APIS  # noqa: E402
 SHAPES = {500: (20, 25), 1_000: (50, 20), 5_000: (200, 25), 10_000: (400, 25), 50_000: (2_000, 25)}
 BARS = {500: (0.25, 50), 1_000: (0.40, 60), 10_000: (3.0, 200), 50_000: (16.0, 700)}
 CORE_BARS = {10_000: 1.5, 50_000: 10.0}
@@ -53,7 +57,7 @@ def best(command: Sequence[str], runs: int) -> Cost:
     return min((measure(command) for _ in range(runs)), key=lambda cost: cost.cpu)
 
 
-def netreach(base: Path, head: Path) -> list[str]:
+def netreach(base: Path, head: Path, cni: str = "") -> list[str]:
     """The command under test."""
     return [
         sys.executable,
@@ -67,6 +71,7 @@ def netreach(base: Path, head: Path) -> list[str]:
         "json",
         "--quiet",
         "--exit-zero",
+        *(["--cni", cni] if cni else []),
     ]
 
 
@@ -145,7 +150,7 @@ def slope(costs: dict[int, float], first: int, last: int) -> str:
     return f"{math.log(costs[last] / costs[first]) / math.log(last / first):.2f}"
 
 
-def table(sizes: Sequence[int], runs: int, changes: bool, peers: bool) -> None:
+def table(sizes: Sequence[int], runs: int, changes: bool, apis: bool, peers: bool) -> None:
     """Print everything asked for."""
     totals: dict[int, float] = {}
     cores: dict[int, float] = {}
@@ -166,6 +171,13 @@ def table(sizes: Sequence[int], runs: int, changes: bool, peers: bool) -> None:
                 bar = f"core {CORE_BARS[size]} s" if size in CORE_BARS else ""
                 _line(size, name, cost, bare, _rows(netreach(base, other), folder), bar)
                 shutil.rmtree(other)
+            for name, (rewrite, cni) in APIS.items() if apis else ():
+                ours = rewrite(base), rewrite(head)
+                cost, bare = best(netreach(*ours, cni), runs), best(floor(*ours), runs)
+                bar = f"{cost.cpu / totals[size]:.2f} times the NetworkPolicy cost"
+                _line(size, name, cost, bare, _rows(netreach(*ours, cni), folder), bar)
+                for rewritten in ours:
+                    shutil.rmtree(rewritten)
             if peers and size == min(sizes):
                 _peers(base, head, totals[size])
             shutil.rmtree(base)
@@ -229,12 +241,13 @@ def main() -> None:
     )
     parser.add_argument("--runs", default=3, type=int)
     parser.add_argument("--changes", action="store_true", help="cluster-wide changes too")
+    parser.add_argument("--apis", action="store_true", help="half of the policies as Cilium's or Calico's, and cluster-wide ones")
     parser.add_argument("--peers", action="store_true", help="nca and netpolicy, at the smallest size")
     options = parser.parse_args()
     # As an installed package has it; otherwise every run compiles all that it imports.
     compileall.compile_dir(HERE.parent / "bot", quiet=1)
     compileall.compile_dir(HERE, quiet=1)
-    table(options.sizes, options.runs, options.changes, options.peers)
+    table(options.sizes, options.runs, options.changes, options.apis, options.peers)
 
 
 if __name__ == "__main__":
