@@ -24,10 +24,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+from apis import APIS
 
-from apis import APIS  # noqa: E402
+HERE = Path(__file__).resolve().parent
 SHAPES = {500: (20, 25), 1_000: (50, 20), 5_000: (200, 25), 10_000: (400, 25), 50_000: (2_000, 25)}
 BARS = {500: (0.25, 50), 1_000: (0.40, 60), 10_000: (3.0, 200), 50_000: (16.0, 700)}
 CORE_BARS = {10_000: 1.5, 50_000: 10.0}
@@ -241,7 +240,9 @@ def main() -> None:
     )
     parser.add_argument("--runs", default=3, type=int)
     parser.add_argument("--changes", action="store_true", help="cluster-wide changes too")
-    parser.add_argument("--apis", action="store_true", help="half of the policies as Cilium's or Calico's, and cluster-wide ones")
+    parser.add_argument(
+        "--apis", action="store_true", help="half of the policies as Cilium's or Calico's, and cluster-wide ones"
+    )
     parser.add_argument("--peers", action="store_true", help="nca and netpolicy, at the smallest size")
     options = parser.parse_args()
     # As an installed package has it; otherwise every run compiles all that it imports.

@@ -32,14 +32,13 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     """What a comparison has to look at; None: everything.
 
     A policy's findings are those of its namespace. They can differ where anything of that namespace does, and where a selector
-    of it asks for labels in a namespace whose workloads or labels do. What is of the cluster can make them differ anywhere:
+    of it asks for labels in a namespace whose workloads or labels do. What is of the cluster and differs can make them differ anywhere:
     then everything is looked at, but for a repository of so many policies that nobody could read what comes of it.
     """
     changed, populated, wide = _touched(base, head)
-    if wide or any(not policy.key[1] for chain in (lowered.base, lowered.head) for policy in chain.policies):
-        if len(lowered.head.policies) <= MOST_POLICIES:
-            return None
-        wide = True
+    if wide and len(lowered.head.policies) <= MOST_POLICIES:
+        return None
+    wide = wide or any(not policy.key[1] for chain in (lowered.base, lowered.head) for policy in chain.policies)
     reported = set(changed)
     policies = {id(policy): policy for chain in (lowered.base, lowered.head) for policy in chain.policies}
     if populated:
