@@ -112,25 +112,18 @@ def test_ids_tell_what_a_job_is_about():
     assert prefix(push).count("/") == 3
 
 
-def test_processes_end_in_order(tmp_path: Path):
-    with running() as github:
-        settings = environment(github, tmp_path)
-        for part in ("serve", "worker"):
-            process = Process(part, settings, tmp_path / f"{part}.log").ready()
-            assert process.end(signal.SIGTERM) == 0, process.said()
-
-
-def test_what_no_webhook_told_of_is_found(tmp_path: Path):
+def test_processes_end_in_order_and_what_no_webhook_told_of_is_found(tmp_path: Path):
     """The worker looks at GitHub's own state when it starts."""
     with running() as github:
         heads = repositories(Plan(pulls=1, repositories=1), github, tmp_path)
         name, commits = heads[1]
         github.pull(1, commits[0], branch="topic-1", repository=name)
-        worker = Process("worker", environment(github, tmp_path), tmp_path / "worker.log")
-        try:
-            wait(lambda: any(run["status"] == "completed" for run in github.checks(commits[0])), 30, worker.said)
-        finally:
-            worker.end()
+        settings = environment(github, tmp_path)
+        worker = Process("worker", settings, tmp_path / "worker.log").ready()
+        wait(lambda: any(run["status"] == "completed" for run in github.checks(commits[0])), 30, worker.said)
+        assert worker.end(signal.SIGTERM) == 0, worker.said()
+        web = Process("serve", settings, tmp_path / "web.log").ready()
+        assert web.end(signal.SIGTERM) == 0, web.said()
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
