@@ -48,6 +48,8 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from key(found)
     yield database(found)
     yield cache(found)
+    if found.render:
+        yield rendering()
     yield clock(found)
     yield from on_github(found)
 
@@ -143,6 +145,17 @@ def cache(settings: Settings) -> Finding:
     if free < min(LITTLE_SPACE, settings.limits.cache):
         return Finding("warning", "cache", f"{free // 1_000_000} MB are free for {settings.cache}")
     return Finding("ok", "cache", f"{settings.cache}, {free // 1_000_000_000} GB free")
+
+
+def rendering() -> Finding:
+    """What renders charts and overlays is there."""
+    from bot.render import helm, kustomize
+
+    missing = [name for name, tool in (("helm", helm.tool()), ("kustomize", kustomize.tool())) if tool is None]
+    if missing:
+        words = f"NETREACH_RENDER is on, but {' and '.join(missing)} is not here: pip install 'netreach[render]'"
+        return Finding("warning", "render", words)
+    return Finding("ok", "render", f"{helm.version()}, {kustomize.version()}")
 
 
 def clock(settings: Settings) -> Finding:

@@ -104,6 +104,14 @@ def test_this_machine(
 
 
 @pytest.mark.usefixtures("quick")
+def test_what_renders(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    assert "render" not in found(environ)
+    monkeypatch.setattr("bot.render.helm.tool", lambda: None)
+    one = found(environ | {"NETREACH_RENDER": "true"})["render"]
+    assert (one.state, "but helm is not here" in one.words) == ("warning", True)
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_key_for_everybody_is_warned_of(environ: dict[str, str]):
     Path(environ["NETREACH_PRIVATE_KEY_FILE"]).chmod(0o644)
     assert found(environ)["key"].state == "warning"
