@@ -105,7 +105,7 @@ def test_this_machine(
 
 @pytest.mark.usefixtures("quick")
 def test_what_renders(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch):
-    assert "render" not in found(environ)
+    assert "render" not in found(environ | {"NETREACH_RENDER": "false"})
     monkeypatch.setattr("bot.render.helm.tool", lambda: None)
     one = found(environ | {"NETREACH_RENDER": "true"})["render"]
     assert (one.state, "but helm is not here" in one.words) == ("warning", True)
