@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot.policies.model import And, Assumption, Expr, InAddresses, Maybe, Not, Or, Policy
+from bot.policies.model import And, Assumption, Expr, InAddresses, Isolation, Maybe, Not, Or, Policy, Rule
 from bot.reachability.endpoints import indices
 from bot.reachability.resolve import Pair
 from bot.reachability.world import World
@@ -50,18 +50,15 @@ class Hanging:
         found = self._pairs.get(id(policies))
         if found is None:
             every: dict[tuple[int, int], tuple[Expr, Expr]] = {}
+            names = self.names
             for policy in policies:
                 for section in policy.sections:
-                    for rule in section.rules:
-                        every[(id(rule.source), id(rule.destination))] = (rule.source, rule.destination)
-                    for isolation in section.isolates:
-                        every[(id(isolation.source), id(isolation.destination))] = (
-                            isolation.source,
-                            isolation.destination,
-                        )
-            found = self._pairs[id(policies)] = [
-                pair for pair in every.values() if self.names(pair[0]) or self.names(pair[1])
-            ]
+                    ends: tuple[Rule | Isolation, ...] = (*section.rules, *section.isolates)
+                    for end in ends:
+                        source, destination = end.source, end.destination
+                        if names(source) or names(destination):
+                            every[(id(source), id(destination))] = (source, destination)
+            found = self._pairs[id(policies)] = list(every.values())
         return found
 
 
@@ -104,8 +101,9 @@ class Doubts:
         if self._plural is None:
             rows = {SEEN_ADDRESSES.id: 0, HOST_NETWORK.id: 0}
             universe = self._world.universe
+            by_host = self._world.lowered.vocabulary.hosts is not None
             for bit, row in universe.rows.items():
-                if row.kind in ("exposure", "workload"):
+                if row.kind == "exposure" or (by_host and row.kind == "workload"):
                     slots = row.head if self._head else row.base
                     if any(len(universe.slots[slot].personas) > 1 for slot in slots):
                         rows[SEEN_ADDRESSES.id if row.kind == "exposure" else HOST_NETWORK.id] |= 1 << bit
