@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +62,21 @@ def missed(access: Access, since: datetime, installation: int = 0) -> list[tuple
     at = datetime.now(timezone.utc).strftime("%Y%m%d%H%M")[:-1]
     out: list[tuple[str, Job]] = []
     for one in [installation] if installation else _installations(access):
-        with told("list the repositories of an installation"):
-            rows = list(_repositories(access, one))
-        for row in rows:
-            try:
-                found = _open(access, one, row, since)
-            except Refused as error:
-                if error.kind not in ("missing", "forbidden", "invalid"):
-                    raise
-                continue
-            out += [(f"reconcile-{at}", job) for job in found]
+        with _passed_over():
+            for row in list(_repositories(access, one)):
+                with _passed_over():
+                    out += [(f"reconcile-{at}", job) for job in _open(access, one, row, since)]
     return out
+
+
+@contextmanager
+def _passed_over() -> Iterator[None]:
+    """What is not there any more, or suspended, does not keep the others waiting."""
+    try:
+        yield
+    except Refused as error:
+        if error.kind not in ("missing", "forbidden", "invalid"):
+            raise
 
 
 def _installations(access: Access) -> list[int]:
@@ -80,7 +85,8 @@ def _installations(access: Access) -> list[int]:
 
 
 def _repositories(access: Access, installation: int) -> Iterator[dict[str, Any]]:
-    return _pages(access.client(installation), "/installation/repositories", "repositories")
+    with told("list the repositories of an installation"):
+        yield from _pages(access.client(installation), "/installation/repositories", "repositories")
 
 
 def _open(access: Access, installation: int, row: dict[str, Any], since: datetime) -> list[Job]:

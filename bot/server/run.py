@@ -197,8 +197,11 @@ class _Look:
         from bot.server.app import Full
         from bot.server.reconcile import missed, redeliver
 
-        again = redeliver(self._access)
-        queued = 0
+        again = queued = 0
+        try:
+            again = redeliver(self._access)
+        except NetreachError as error:
+            _say(f"no delivery is sent again: {error}", "warning")
         for delivery, job in missed(self._access, datetime.now(timezone.utc) - back):
             try:
                 queued += self._client.put(delivery, job)

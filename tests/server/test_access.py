@@ -116,6 +116,8 @@ def test_what_was_missed(hosted: tuple[AppGitHub, Settings, str]):
     github.runs[done.id]["conclusion"] = "cancelled"
     assert [job.number for _, job in missed(access, now - timedelta(hours=1), 77)] == [901, 902]
     assert missed(access, now + timedelta(hours=1)) == []
+    github.fail(Fault("POST /app/installations/78/access_tokens", 403))
+    assert len(missed(Access(settings), now - timedelta(hours=1))) == 2
     github.fail(Fault("GET /repos/acme/platform/pulls", 404))
     assert missed(access, now - timedelta(hours=1)) == []
 
