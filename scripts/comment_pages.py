@@ -20,7 +20,7 @@ from bot.github import comment  # noqa: E402
 from tests.report import reviews  # noqa: E402
 
 STYLE = """
-body{margin:16px;font:14px/1.5 -apple-system,BlinkMacSystemFont,"Segoe UI","Noto Sans",Helvetica,Arial,sans-serif,"Noto Color Emoji";color:#1f2328}
+body{margin:16px;color:#1f2328;font:14px/1.5 "Segoe UI","Noto Sans",Helvetica,Arial,sans-serif,"Noto Color Emoji"}
 main{width:828px;border:1px solid #d1d9e0;border-radius:6px;padding:16px;overflow-wrap:break-word}
 p,table,details,ul,pre{margin:0 0 16px}h3{font-size:1.25em;margin:0 0 16px}h4{font-size:1em;margin:24px 0 16px}
 table{display:block;width:max-content;max-width:100%;overflow:auto;border-collapse:collapse}
