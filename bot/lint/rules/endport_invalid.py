@@ -55,5 +55,7 @@ def _judged(obj: Any, path: Path, port: dict[str, Any]) -> Iterator[Draft]:
         message = f"`endPort: {last}` beside the name `{first[:60]}`: a range takes numbers"
         yield Draft(RULE, ERROR, obj, path, message, "write the number of the first port")
     elif type(first) is int and type(last) is int and last < first:
-        edit = Edit("set", path, {**port, "port": last, "endPort": first})
+        # Of as many digits they stand in the wrong order; else a digit is missing, and nobody knows of which.
+        turned = len(str(first)) == len(str(last))
+        edit = Edit("set", path, {**port, "port": last, "endPort": first}) if turned else None
         yield Draft(RULE, ERROR, obj, path, f"`endPort: {last}` is smaller than `port: {first}`", f"from {last} to {first}", edit)
