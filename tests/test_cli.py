@@ -284,6 +284,20 @@ def test_progress_is_shown_on_a_terminal_when_it_takes_long(monkeypatch: pytest.
     assert quiet.getvalue() == ""
 
 
+def test_progress_counts_renderings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bot.render import watcher
+
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    stream = Terminal()
+    with progress.Progress("comparing", stream):
+        watch = watcher.get()
+        assert watch is not None
+        watch(3, 12)
+        time.sleep(0.1)
+    assert "\rrendering [#####...............] 3 of 12" in stream.getvalue()
+    assert watcher.get() is None
+
+
 def test_colours_only_on_a_terminal_that_wants_them(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

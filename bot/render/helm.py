@@ -76,11 +76,11 @@ def _follow(files: Files, start: set[str], used: set[str]) -> set[str]:
 def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[str, str]], depth: int) -> None:
     file = _chart_file(folder)
     try:
-        declared = items(chart(files, folder).get("dependencies"))
+        declared = _declared(files, folder)
     except Unusable as error:
         problems.append((str(error), file))
         return
-    for dependency in map(mapping, declared):
+    for dependency in declared:
         name, repository = text(dependency.get("name")), text(dependency.get("repository"))
         if not name or _vendored(files, folder, name):
             continue
@@ -93,6 +93,14 @@ def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[s
         elif path not in folders:
             folders.add(path)
             _depend(files, path, folders, problems, depth + 1)
+
+
+def _declared(files: Files, folder: str) -> list[dict[str, Any]]:
+    """The dependencies that a chart names; those of the first version of the format stand in a file of their own. Raises Unusable."""
+    found = items(chart(files, folder).get("dependencies"))
+    data = files.contents.get("requirements.yaml" if folder == "." else f"{folder}/requirements.yaml", b"")
+    found = found + items(mapping(next(iter(documents(data)), None)).get("dependencies"))
+    return [mapping(one) for one in found]
 
 
 def _vendored(files: Files, folder: str, name: str) -> bool:
@@ -113,10 +121,10 @@ def _copied(files: Files, used: Inputs, folder: str) -> dict[str, bytes]:
     while waiting and len(contents) < 100_000:
         source, place = waiting.pop()
         try:
-            declared = items(chart(files, source).get("dependencies"))
+            declared = _declared(files, source)
         except Unusable:
             continue
-        for dependency in map(mapping, declared):
+        for dependency in declared:
             name, repository = text(dependency.get("name")), text(dependency.get("repository"))
             path = joined(source, repository.removeprefix("file://")) if repository.startswith("file://") else None
             if path is None or not name or _vendored(files, source, name) or place.count("/charts/") > 10:

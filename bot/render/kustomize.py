@@ -17,6 +17,21 @@ _EITHER = ("resources", "bases", "components", "generators", "transformers", "va
 _FILES = ("crds", "configurations", "patchesStrategicMerge")
 _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|[a-z0-9-]+(?:\.[a-z0-9-]+)+[/:])|\?ref=|//", re.IGNORECASE)
 _PLUGINS = ("generators", "transformers", "validators")
+# Built in ones that read no file.
+_HARMLESS = frozenset(
+    f"{name}Transformer"
+    for name in (
+        "Annotations",
+        "Hash",
+        "ImageTag",
+        "Label",
+        "Namespace",
+        "Prefix",
+        "PrefixSuffix",
+        "ReplicaCount",
+        "Suffix",
+    )
+)
 _BINARY = "it refers to a file by a binary value"
 _GENERATORS = ("configMapGenerator", "secretGenerator")
 _FIELDS = frozenset(
@@ -30,8 +45,8 @@ class Inputs(NamedTuple):
     """Every file that a root is made of, the links on the way to them, and why it cannot be rendered as it is: (reason, file).
 
     `folders`: those of which everything counts. `named`: files and folders that must be there, each with the file that says so.
-    `plugins`: it has configurations of plugins, if only of built in ones. `dropped`: kustomizations that make ConfigMaps or Secrets
-    of files that nobody fetches.
+    `dropped`: kustomizations that make ConfigMaps or Secrets of files that nobody fetches. `plugins`: it has configurations of
+    plugins, if only of built in ones that may read files.
     """
 
     files: frozenset[str]
@@ -187,8 +202,6 @@ class _Walk:
                 self.problems.append((f"its field {_short(name)} is not spelled as Kustomize documents it", file))
 
     def reference(self, ref: Any, folder: str, file: str, depth: int, key: str) -> None:
-        if key in _PLUGINS:
-            self.plugins = True
         if isinstance(ref, bytes):
             self.problems.append((_BINARY, file))
         if not isinstance(ref, str) or "\n" in ref:
@@ -202,6 +215,7 @@ class _Walk:
             if key in _PLUGINS:
                 self.plugin(self.files.contents[at], at)
         elif at is not None and kustomization(self.files, at):
+            self.plugins |= key in _PLUGINS
             self.folder(at, depth + 1)
         elif _REMOTE.search(ref):
             self.problems.append(
@@ -234,9 +248,11 @@ class _Walk:
         try:
             found = documents(data)
         except Unusable:
+            self.plugins = True
             return
         for value in found:
             part = mapping(value)
+            self.plugins |= part.get("kind") not in _HARMLESS
             version = text(part.get("apiVersion"))
             annotations = mapping(mapping(part.get("metadata")).get("annotations"))
             if "config.kubernetes.io/function" in annotations or (version and not version.startswith("builtin")):

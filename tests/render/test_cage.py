@@ -280,6 +280,11 @@ def test_a_dependency_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFix
         more = f"dependencies:\n  - name: redis\n    version: 1.0.0\n    repository: {repository}\n"
         found = render(capsys, write(tmp_path / "r", contents | {"chart/Chart.yaml": CHART + more}))
         assert found.code == 3
+        assert "its dependency 'redis' is not in charts/" in found.err
+        old = {"chart/Chart.yaml": CHART.replace("v2", "v1"), "chart/requirements.yaml": more}
+        found = render(capsys, write(tmp_path / "r", contents | old))
+        (tmp_path / "r" / "chart" / "requirements.yaml").unlink()
+        assert found.code == 3
         assert (
             "its dependency 'redis' is not in charts/: run helm dependency build, and commit what it writes"
             in found.err
