@@ -38,6 +38,8 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     changed, populated, wide = _touched(base, head)
     if wide and len(lowered.head.policies) <= MOST_POLICIES:
         return None
+    if not populated.isdisjoint(_callers(base) | _callers(head)) and len(lowered.head.policies) <= MOST_POLICIES:
+        return None
     wide = wide or any(not policy.key[1] for chain in (lowered.base, lowered.head) for policy in chain.policies)
     reported = set(changed)
     policies = {id(policy): policy for chain in (lowered.base, lowered.head) for policy in chain.policies}
@@ -61,7 +63,7 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
 
 
 def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str], bool]:
-    """(namespaces with anything that differs, those of them whose workloads or labels do, whether anything of the cluster does)."""
+    """(namespaces with anything that differs, those where policies see other pods or labels, whether anything of the cluster differs)."""
     wide = False
     changed: set[str] = set()
     populated: set[str] = set()
@@ -74,9 +76,12 @@ def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str], bool]:
             changed.add(key[1])
         elif kind not in _WITHOUT_EFFECT:
             wide = True
-    sides = [{id(w.object): w.namespace for w in side.workloads} for side in (base, head)]
-    for one, other in (sides, sides[::-1]):
-        populated.update(namespace for at, namespace in one.items() if at not in other)
+    sides = [{id(w.object): w for w in side.workloads} for side in (base, head)]
+    fresh = [[w for at, w in one.items() if at not in other] for one, other in (sides, sides[::-1])]
+    seen = [{(*w.key, w.pod): (w.labels, w.ports, w.host_network, w.addresses) for w in own} for own in fresh]
+    for own, other in (seen, seen[::-1]):
+        populated.update(key[1] for key, pod in own.items() if other.get(key) != pod)
+    changed.update(w.namespace for own in fresh for w in own)
     populated |= base.namespaces.keys() ^ head.namespaces.keys()
     return changed | populated, populated, wide
 
