@@ -43,6 +43,13 @@ version: 1
 #     reason: the shop calls its payment provider
 #     expires: 2027-01-31
 
+# Mistakes in policies (netreach lint): switched off, of another severity, left as they are in some files.
+# lint:
+#   disable: [NP004]
+#   severity: {NP020: info}
+#   ignore:
+#     - {paths: ["legacy/**"], rules: [NP020], reason: goes away in May}
+
 gate:
   fail-on: [rule]                    # rule, lint-error, internet, any-opened, any-change, never
   on-incomplete: fail                # or warn
