@@ -1,6 +1,6 @@
 # Everything here runs in .venv, made from the hashed locks: a fresh clone needs Python >= 3.10 with venv, git and make.
 
-.PHONY: schemas prism fuzz-comment demo test check coverage bench lock clean
+.PHONY: schemas prism fuzz-comment demo test check coverage bench lock clean bytecode
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
