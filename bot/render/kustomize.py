@@ -66,6 +66,9 @@ class Inputs(NamedTuple):
                 there = any(below(path, other) for other in files.contents)
                 words = "has no kustomization" if there else "is not there"
                 out.append((f"it refers to {_short(path)}, which {words}" if file else f"{_short(path)} {words}", file))
+        if len(out) > 1:
+            (reason, file), more = out[0], len(out) - 1
+            return [(f"{reason}, and {more} more such", file)]
         return out
 
 

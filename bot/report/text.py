@@ -250,9 +250,11 @@ def _snippet(cause: Cause, item: Object | None) -> list[Line]:
     text = item.document.text.splitlines()[first - 1 : last][:SNIPPET]
     if not text:
         return []
+    # What was rendered is not the text of the place that it is from.
+    same = cause.lines[1] - cause.lines[0] == last - first
     lines: list[Line] = [[("dim", "   |")]]
     for offset, row in enumerate(text):
-        lines.append([("dim", f"{cause.lines[0] + offset:>4} | "), ("", clean(row, 120))])
+        lines.append([("dim", f"{cause.lines[0] + offset if same else '':>4} | "), ("", clean(row, 120))])
     if last - first >= SNIPPET:
         lines.append([("dim", "     | ...")])
     return lines
