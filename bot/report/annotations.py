@@ -47,6 +47,7 @@ class Finding(NamedTuple):
 def review(value: Review, most: int = 50) -> list[Annotation]:
     """At most `most` of them; where there are more, the last one says how many were left out."""
     found = [finding.annotation for finding in findings(value)]
+    found += [remark for environment in value.environments for remark in _asides(environment, value)]
     if len(found) <= most:
         return found
     if most < 1:
@@ -61,6 +62,19 @@ def findings(value: Review) -> list[Finding]:
     """What could not be read, and each row of the tables, the most severe first."""
     found = [row for environment in folded(value).environments for row in _environment(environment, value)]
     return sorted(found, key=lambda row: LEVELS.index(row.annotation.level))
+
+
+def _asides(environment: Environment, value: Review) -> Iterator[Annotation]:
+    """What policies would do that do nothing to what is there."""
+    if environment.staged is None and environment.later is None:
+        return
+    from bot.report.aside import asides, summary
+
+    for words, aside in asides(environment):
+        for policy, file, lines in aside.policies:
+            first, last = _lines(lines, value)
+            title = plain(f"{policy} {words.of}", LONGEST_TITLE)
+            yield Annotation("notice", file, first, last, title, summary(words, aside))
 
 
 def _environment(environment: Environment, value: Review) -> Iterator[Finding]:

@@ -50,7 +50,8 @@ LATER = Words(
 )
 
 
-def _asides(value: Environment) -> list[tuple[Words, Aside]]:
+def asides(value: Environment) -> list[tuple[Words, Aside]]:
+    """What an environment has of them."""
     found = ((STAGED, value.staged), (LATER, value.later))
     return [(words, aside) for words, aside in found if aside is not None]
 
@@ -71,7 +72,7 @@ def summary(words: Words, aside: Aside) -> str:
 
 def lines(value: Environment) -> list[Line]:
     """The policies of each kind, and a line for each group of paths that they would open or close."""
-    return [line for words, aside in _asides(value) for line in ([], *_lines(value, words, aside))]
+    return [line for words, aside in asides(value) for line in ([], *_lines(value, words, aside))]
 
 
 def _lines(value: Environment, words: Words, aside: Aside) -> list[Line]:
@@ -104,7 +105,7 @@ def sections(value: Environment, most: int, cell: Cell, length: int) -> list[tup
     """(title, summary, body) of each kind for the comment. `cell`: a set of endpoints as Markdown."""
     return [
         (words.title, summary(words, aside), _body(value, words, aside, most, cell, length))
-        for words, aside in _asides(value)
+        for words, aside in asides(value)
     ]
 
 
@@ -153,5 +154,5 @@ def document(value: Environment, endpoints: Callable[[Any], Any], change: Callab
             "endpoints": endpoints(aside.endpoints),
             "changes": [change(row) for row in aside.changes],
         }
-        for words, aside in _asides(value)
+        for words, aside in asides(value)
     }
