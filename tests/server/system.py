@@ -67,7 +67,7 @@ class Process:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def ready(self) -> Process:
-        wait(lambda: "listening on" in self.said() or "is ready" in self.said(), 30, self.said)
+        wait(lambda: "listening on" in self.said() or "is ready" in self.said(), 90, self.said)
         return self
 
     def restart(self) -> None:
@@ -96,7 +96,7 @@ class System:
     def logs(self) -> str:
         return "\n".join(f"--- {one.part}\n{one.said()[-4000:]}" for one in (self.web, *self.workers))
 
-    def wait(self, what: Callable[[], bool], seconds: float = 30) -> None:
+    def wait(self, what: Callable[[], bool], seconds: float = 90) -> None:
         wait(what, seconds, self.logs)
 
 

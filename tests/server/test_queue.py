@@ -129,11 +129,11 @@ def test_processes_end_in_order_and_what_no_webhook_told_of_is_found(tmp_path: P
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_small_storm(tmp_path: Path, database: str):
     if database == "sqlite":
-        found = storm(Plan(60, 10, 3, 1, 3, 90, apart=2.0), "", tmp_path)
+        found = storm(Plan(60, 10, 3, 1, 3, 180, apart=2.0), "", tmp_path)
     elif programs() is None:
         pytest.skip("no PostgreSQL here")
     else:
         with cluster() as url:
-            found = storm(Plan(60, 10, 3, 2, 3, 90, apart=2.0), url, tmp_path)
+            found = storm(Plan(60, 10, 3, 2, 3, 180, apart=2.0), url, tmp_path)
     assert found.wrong == []
     assert (found.kills, found.answers.keys() <= {200, 202}) == (3, True)
