@@ -171,6 +171,22 @@ def test_a_fork_has_everything_but_the_comment(place: Place):
     assert (passed.code, passed.outputs["verdict"]) == (0, "look")
 
 
+@pytest.mark.parametrize(
+    ("event", "fork", "given", "rendered"),
+    [
+        ("pull_request", False, {}, None),
+        ("pull_request", False, {"render": "off"}, "off"),
+        ("pull_request", True, {"render": "on"}, "off"),
+        ("pull_request_target", False, {"render": "on"}, "off"),
+    ],
+)
+def test_what_may_be_rendered(place: Place, event: str, fork: bool, given: dict[str, str], rendered: str | None):
+    done = place.run(event, pull_request(place, fork=fork), report_dir="out", **given)
+    assert done.code == 0, done.errors
+    report = json.loads((place.workspace / "out" / "report.json").read_text())
+    assert report["asked"].get("render") == rendered
+
+
 def test_publishing_that_fails_is_6_only_after_a_pass(place: Place):
     place.github.fail(Fault("POST .*/comments", 422, "Validation Failed"))
     assert place.run("pull_request", pull_request(place)).code == 6
