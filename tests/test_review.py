@@ -274,3 +274,14 @@ def test_a_command_in_the_report_asks_the_same(git: Git, capsys: pytest.CaptureF
     assert asked in capsys.readouterr().out
     cli.main([*arguments, "--fail-on", "internet", "--format", "markdown"])
     assert "--fail-on internet --exclude 'x y/**' --pod-cidrs none" in capsys.readouterr().out
+
+
+# --- Witnesses ---
+
+
+def test_what_opens_to_the_internet_is_shown_from_there(tmp_path: Path) -> None:
+    found = _folders(tmp_path, CLOSED, {"k8s/pods.yaml": PODS})
+    (row,) = found.environments[0].changes
+    assert row.severity == "internet"
+    assert "internet" in row.sources
+    assert row.witness.source == "internet"

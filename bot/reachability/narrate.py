@@ -237,6 +237,13 @@ class Narrator:
 
     def _chosen(self, sources: int, destinations: int, profile: Profile) -> Witness:
         """One concrete path with its verdicts by rows, not yet decided by rules."""
+        if kind_of(profile) in ("opened", "widened"):
+            # What makes it worst is shown.
+            outside = ~self.world.universe.inside & ~self._entities
+            if sources & outside:
+                sources &= outside
+            elif destinations & outside:
+                destinations &= outside
         source, destination = self._ends(sources, destinations)
         if profile.varies:
             masks = [pair_masks(self.world, source, destination, head) for head in (False, True)]
