@@ -12,7 +12,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yaml import YAMLError
-from yaml.composer import Composer
+from yaml.composer import Composer, ComposerError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bot.manifests import scalars
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LARGEST_DOCUMENT = 16 << 20
+# Where an anchor is named twice, which libyaml refuses, another parser reads that is a hundred times slower.
+LARGEST_AGAIN = 64 << 10
 MOST_NODES = 3_000_000
 MOST_EXPANDED = 200_000
 DEEPEST = 100
@@ -76,6 +78,7 @@ _descend, _ascend = is_, tuple
 
 
 def _pure() -> Any:
+    from yaml.events import AliasEvent
     from yaml.parser import Parser
     from yaml.reader import Reader
     from yaml.scanner import Scanner
@@ -92,6 +95,13 @@ def _pure() -> Any:
             Scanner.__init__(self)
             Parser.__init__(self)
             Composer.__init__(self)
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            # An anchor may be named again, and counts from there on (YAML 1.2.2, 7.1).
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            if not isinstance(event, AliasEvent):
+                self.anchors.pop(getattr(event, "anchor", None), None)
+            return super().compose_node(parent, index)
 
     return Pure
 
@@ -118,7 +128,13 @@ def _compose(text: str) -> Node | None:
     many = text.count("[") + text.count("{") > DEEPEST
     if (many or (text.count("- ") + text.count("? ") > DEEPEST and _DASHES.search(text))) and _depth(text) > DEEPEST:
         raise YAMLError(f"nested more than {DEEPEST} levels deep")
-    root: Node | None = _Parser(text).get_single_node()
+    root: Node | None
+    try:
+        root = _Parser(text).get_single_node()
+    except ComposerError as error:
+        if "duplicate anchor" not in str(error) or len(text) > LARGEST_AGAIN:
+            raise
+        root = _pure()(text).get_single_node()
     return root
 
 

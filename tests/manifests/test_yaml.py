@@ -97,6 +97,10 @@ def test_merge_keys():
     assert problem(text + "x:\n  <<: *base\n  q: 1\n  q: 2\n")[0] == 6
 
 
+def test_an_anchor_may_be_named_again():
+    assert value("a: &x 1\nb: *x\nc: &x {d: 2}\ne: *x\n") == {"a": 1, "b": 1, "c": {"d": 2}, "e": {"d": 2}}
+
+
 def test_anchors_and_aliases():
     assert value("a: &x [1, 2]\nb: *x\n") == {"a": [1, 2], "b": [1, 2]}
     assert problem("a: *x\n")[0] == 1
