@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.lint import scope
 from bot.lint.matching import Pods, namespaces_of, without_ports
-from bot.lint.near import holds, labels_asked
+from bot.lint.near import Speller, holds, labels_asked
 from bot.policies import addresses as address_line
 from bot.policies.model import Expr, Origin, Policy, Rule
 from bot.policies.traffic import TCP, UDP
@@ -225,6 +225,11 @@ class Context:
         """The workloads of the side that an expression surely matches."""
         return self.run.pods[self.head].selected(expr)
 
+    @property
+    def speller(self) -> Speller:
+        """What looks for typos on this side."""
+        return self.once("speller", Speller)  # type: ignore[no-any-return]
+
     def is_told(self, obj: Object) -> bool:
         """Whether findings of an object are told: those of other namespaces are the same on both sides."""
         return self.run.scope is None or not obj.namespace or obj.namespace in self.run.scope.reported
@@ -275,7 +280,7 @@ class Context:
         asked = labels_asked(peer.other)
         if not asked or self.selected(peer.other) or self.is_beside_namespaces(peer):
             return []
-        found = [w for w in self.snapshot.workloads if all(holds(part, w.labels) for part in asked)]
+        found = [w for w in self.run.pods[self.head].candidates(asked) if all(holds(part, w.labels) for part in asked)]
         return found if len({w.namespace for w in found}) <= 3 and not any(w.namespace == peer.object.namespace for w in found) else []
 
     def is_beside_namespaces(self, peer: Peer) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Snapshot, Workload
     from bot.policies.model import Vocabulary
 
+_MANY = 100
 _NONE: Mapping[str, str] = {}
 
 
@@ -61,7 +62,21 @@ class Pods:
         self._attributes = seen
         self._known: dict[int, tuple[Expr, tuple[Workload, ...]]] = {}
         self._looked_into: dict[int, tuple[Expr, list[str]]] = {}
+        self._by_label: dict[str, dict[str, list[Workload]]] = {}
         self._spaces: dict[tuple[Expr, ...], list[str]] = {}
+
+    def candidates(self, asked: Sequence[Expr]) -> Sequence[Workload]:
+        """The workloads of all namespaces that have the first label with a value that is asked for; all where none is."""
+        first = next((part for part in asked if isinstance(part, Label) and part.operator == "in" and part.scope == "pod"), None)
+        if first is None:
+            return self.snapshot.workloads
+        index = self._by_label.get(first.key)
+        if index is None:
+            index = self._by_label[first.key] = {}
+            for workload in self.snapshot.workloads:
+                if first.key in workload.labels:
+                    index.setdefault(workload.labels[first.key], []).append(workload)
+        return [workload for value in dict.fromkeys(first.values) for workload in index.get(value, ())]
 
     def namespaces(self, expr: Expr) -> list[str]:
         """The namespaces that an expression of pods looks into (all of them where it asks nothing of them)."""
@@ -113,6 +128,9 @@ class Pods:
     def _among(self, namespaces: Sequence[str] | Mapping[str, object], parts: tuple[Expr, ...]) -> list[Workload]:
         plain = [(part.key, part.values) for part in parts if isinstance(part, Label) and part.operator == "in"]
         if self._attributes is None and len(plain) == len(parts) and all(getattr(part, "scope", "") == "pod" for part in parts):
+            if plain and sum(len(self.by_namespace.get(name, ())) for name in namespaces) > _MANY:
+                wanted = frozenset(namespaces)
+                return [w for w in self.candidates(parts) if w.namespace in wanted and not w.host_network and _has(w.labels, plain)]
             return [
                 workload
                 for name in namespaces

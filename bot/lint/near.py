@@ -45,14 +45,30 @@ def labels_asked(expr: Expr, scope: str = "pod") -> list[Expr] | None:
     return out
 
 
-def near_miss(expr: Expr, workloads: Iterable[Workload]) -> Near | None:
+class Speller:
+    """Looks for typos until it has looked often enough: a repository of very many selectors that match nothing gets fewer hints."""
+
+    def __init__(self) -> None:
+        self.pods = 200_000
+        self.words = 5_000
+
+    def is_typo(self, written: str, meant: str) -> bool:
+        """As the function of this name; False once there were too many."""
+        if self.words <= 0 or abs(len(written) - len(meant)) > 2 or len(set(written) ^ set(meant)) > 4:
+            return written.lower() == meant.lower() != written
+        self.words -= 1
+        return is_typo(written, meant)
+
+
+def near_miss(expr: Expr, workloads: Iterable[Workload], speller: Speller) -> Near | None:
     """The typo that explains why none of these matches: all labels but one are there, and that one nearly is."""
     asked = labels_asked(expr)
     if not asked:
         return None
     for number, workload in enumerate(workloads):
-        if number == _MOST:
+        if number == _MOST or speller.pods <= 0:
             break
+        speller.pods -= 1
         labels = workload.labels
         failed = [part for part in asked if not holds(part, labels)]
         if len(failed) != 1:
@@ -60,7 +76,7 @@ def near_miss(expr: Expr, workloads: Iterable[Workload]) -> Near | None:
         part = failed[0]
         if isinstance(part, Label) and part.operator == "in":
             for value in part.values:
-                meant = _meant(part.key, value, labels)
+                meant = _meant(part.key, value, labels, speller)
                 if meant is not None:
                     return Near(part.key, value, *meant, workload)
     return None
@@ -79,15 +95,15 @@ def holds(part: Expr, labels: Mapping[str, str]) -> bool:
     return value in part.values if part.operator == "in" else any(piece in value for piece in part.values)
 
 
-def _meant(key: str, value: str, labels: Mapping[str, str]) -> tuple[str, str] | None:
+def _meant(key: str, value: str, labels: Mapping[str, str], speller: Speller) -> tuple[str, str] | None:
     own = labels.get(key)
-    if own is not None and is_typo(value, own):
+    if own is not None and speller.is_typo(value, own):
         return key, own
     for other, text in labels.items():
         if text == value and other != key:
             if other.lower() == key.lower() or (other in SYNONYMS and key in SYNONYMS):
                 return other, text
-            if len(key) > 3 and is_typo(key, other):
+            if len(key) > 3 and speller.is_typo(key, other):
                 return other, text
     return None
 
@@ -117,6 +133,10 @@ def distance(left: str, right: str, most: int) -> bool:
     """Whether at most so many insertions, deletions, substitutions and swaps of neighbours (Damerau-Levenshtein) part them."""
     if abs(len(left) - len(right)) > most or max(len(left), len(right)) > 253:
         return False
+    while left and right and left[0] == right[0]:
+        left, right = left[1:], right[1:]
+    while left and right and left[-1] == right[-1]:
+        left, right = left[:-1], right[:-1]
     before: list[int] = []
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):

@@ -126,8 +126,9 @@ def is_given(expr: Expr, workloads: Iterable[Workload]) -> bool:
 
 def is_negated(expr: Expr, workloads: Iterable[Workload]) -> bool:
     """Whether only what is asked to be absent keeps it from matching: that no pod is such is what is wanted."""
-    positive = [part for part in labels_asked(expr) or () if not isinstance(part, Not)]
-    return any(all(holds(part, workload.labels) for part in positive) for workload in workloads)
+    asked = labels_asked(expr) or []
+    positive = [part for part in asked if not isinstance(part, Not)]
+    return len(positive) < len(asked) and any(all(holds(part, workload.labels) for part in positive) for workload in workloads)
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

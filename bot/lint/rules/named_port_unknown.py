@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bot.lint import words
 from bot.lint.finding import ERROR, INFO, Draft, Rule
-from bot.lint.near import is_typo
 from bot.lint.ports import PROTOCOLS, declares, numbers_of, rules_with_ports
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def check(context: Context) -> Iterator[Draft]:
             numbers = numbers_of(rule.pods, name, protocol)
             if not numbers:
                 known = sorted({own.name for pod in rule.pods for own in pod.ports if own.name and own.protocol == protocol})
-                meant = next((own for own in known if is_typo(name, own)), None)
+                meant = next((own for own in known if context.speller.is_typo(name, own)), None)
                 hint = f"; did you mean `{meant}`?" if meant else ""
                 if known and not meant:
                     hint = f"; the names there are {words.listed([f'`{own}`' for own in known])}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.lint import words
 from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
 from bot.lint.matching import namespaces_of
-from bot.lint.near import is_typo, labels_asked
+from bot.lint.near import labels_asked
 from bot.policies.model import Expr, Label
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check(context: Context) -> Iterator[Draft]:
             if not any(name in known for name in named):
                 for name in named:
                     if name not in nearly:
-                        nearly[name] = next((other for other in known if is_typo(name, other)), None)
+                        nearly[name] = next((other for other in known if context.speller.is_typo(name, other)), None)
                     meant = nearly[name]
                     if meant is not None:
                         yield _finding(peer, ERROR, f"there is no namespace `{name}`; did you mean `{meant}`?", _NAME, name, meant)
@@ -71,7 +71,7 @@ def _unmatched(context: Context, peer: Peer, asked: list[Expr]) -> Iterator[Draf
                 return
             for other in known.values():
                 own = other.labels.get(part.key, "")
-                if own and is_typo(value, own):
+                if own and context.speller.is_typo(value, own):
                     message = f"no namespace has the label `{part.key}: {value}`; did you mean `{part.key}: {own}`?"
                     yield Draft(RULE, ERROR, peer.object, peer.path, message, f"`{part.key}: {own}`", about=part.key)
                     return

@@ -53,7 +53,7 @@ def check(context: Context) -> Iterator[Draft]:
         known = [workload for name in where for workload in context.in_namespace(name)]
         if not known or context.unseen(other, where):
             continue
-        near = near_miss(other, known)
+        near = near_miss(other, known, context.speller)
         asked = words.selector(other)
         if near is not None:
             message = (

@@ -56,7 +56,7 @@ def _finding(context: Context, policy: Policy, obj: Object, subject: Expr, where
     known = [workload for name in where for workload in context.in_namespace(name)]
     path = context.selector_path(policy)
     asked = words.selector(subject)
-    near = near_miss(subject, known)
+    near = near_miss(subject, known, context.speller)
     if near is not None:
         message = f"`{asked}` selects none of {words.count(len(known), 'workload')}; did you mean `{near.meant}`?"
         yield Draft(RULE, ERROR, obj, path, message, f"`{near.meant}`", _edit(obj, path, near), asked)
