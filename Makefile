@@ -14,7 +14,7 @@ check: .venv/dev
 	.venv/bin/lint-imports --no-cache
 
 test: check bytecode
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 # As an installed package has it: without it, and where PYTHONDONTWRITEBYTECODE is set, every start compiles 0.2 s long.
 bytecode: .venv/core
