@@ -146,7 +146,8 @@ class Review(NamedTuple):
 
     `notes` are said near the headline (a merge conflict, Flannel alone). `fail_on` is what was set to block, so that
     reports can mark the rows that do; `on_incomplete`: fail, or warn. `asked`: the settings as they were given, without
-    what the config adds, so that a command in a report shows the same on another machine.
+    what the config adds, so that a command in a report shows the same on another machine. `merge_tree`: the tree that was
+    compared with the base, where that is a merge.
     """
 
     base: Side
@@ -159,6 +160,7 @@ class Review(NamedTuple):
     fail_on: tuple[str, ...] = ()
     on_incomplete: str = "fail"
     asked: Settings = Settings()
+    merge_tree: str = ""
 
 
 class Listing(NamedTuple):
@@ -269,7 +271,9 @@ def review_refs(refs: Refs, settings: Settings) -> Review:
         return max([*git.days(refs.repo, commits), *([] if found.head_sha else [_today()])])
 
     read = _reading(refs)
-    return _review(sides, found.base, found.head, config, found.mode, found.behind, found.notes, settings, day, read)
+    review = _review(sides, found.base, found.head, config, found.mode, found.behind, found.notes, settings, day, read)
+    merged = found.head.sha if found.head.sha != found.head_sha else None
+    return review._replace(merge_tree=merged or "")
 
 
 def review_folders(base: str, head: str, settings: Settings) -> Review:

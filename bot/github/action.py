@@ -199,6 +199,7 @@ def _values(review: Review) -> dict[str, str]:
         "incomplete": str(sum(len(environment.incomplete) for environment in every)),
         "base-sha": review.base.sha or "",
         "head-sha": review.head.sha or "",
+        "merge-tree": review.merge_tree,
     }
 
 

@@ -133,6 +133,7 @@ def test_pull_request(place: Place):
     out = done.outputs
     assert (out["verdict"], out["exit-code"], out["base-sha"], out["head-sha"]) == (
         "blocked", "1", place.late, place.head)  # fmt: skip
+    assert out["merge-tree"] == git(place.workspace, "merge-tree", "--write-tree", place.late, place.head).strip()
     assert int(out["opened"]) > 0
     assert int(out["blocked"]) > 0
     (body,) = place.github.bodies(482)
