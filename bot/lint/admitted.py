@@ -6,12 +6,12 @@ kubectl applied keeps them, so its annotation is read too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bot.lint.finding import Path
 from bot.lint.rules import null_in_policy, selector_absent
 from bot.lint.rules.null_in_policy import MEANS, SELECT_ALL, nulls
+from bot.lint.written import listed, specs
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 LONGEST = 1 << 20
@@ -43,26 +43,17 @@ def unset(policy: dict[str, Any]) -> list[Unset]:
     out: dict[str, Unset] = {}
     applied = _applied(annotations.get(APPLIED))
     for whole in (policy, applied):
-        for path, spec in _specs(whole):
+        for path, spec in specs(whole):
             for null in nulls(spec, path):
                 field = str(null[-1])
                 if field not in SECTIONS:
                     found = f"{_shown(null)} has no value, which means {MEANS.get(field, 'an empty value')}"
                     out.setdefault(found, Unset(null_in_policy.RULE.id, found))
     if not out:
-        for path, spec in _specs(policy):
+        for path, spec in specs(policy):
             if found := _selector(str(policy.get("kind")), spec, path):
                 out.setdefault(found, Unset(selector_absent.RULE.id, found))
     return list(out.values())
-
-
-def _specs(policy: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    if type(policy.get("spec")) is dict:
-        yield ("spec",), policy["spec"]
-    several = policy.get("specs")
-    for index, spec in enumerate(several if type(several) is list else ()):
-        if type(spec) is dict:
-            yield ("specs", index), spec
 
 
 def _selector(kind: str, spec: dict[str, Any], path: Path) -> str:
@@ -71,7 +62,7 @@ def _selector(kind: str, spec: dict[str, Any], path: Path) -> str:
     # A policy for nodes selects no pods; `matchLabels: {}` in a selector is as empty as nothing.
     if "nodeSelector" in spec or (selector and (type(selector) is not dict or any(selector.values()))):
         return ""
-    rules = [rule for name in SECTIONS for rule in _list(spec.get(name)) if type(rule) is dict]
+    rules = [rule for name in SECTIONS for rule in listed(spec, name) if type(rule) is dict]
     if all(not rule or _is_dns(rule) for rule in rules):
         return ""
     how = "is empty" if field in spec else "is missing"
@@ -79,9 +70,9 @@ def _selector(kind: str, spec: dict[str, Any], path: Path) -> str:
 
 
 def _is_dns(rule: dict[str, Any]) -> bool:
-    ports = [_map(port) for port in _list(rule.get("ports"))]
-    for group in _list(rule.get("toPorts")):
-        ports += [_map(port) for port in _list(_map(group).get("ports"))]
+    ports = [_map(port) for port in listed(rule, "ports")]
+    for group in listed(rule, "toPorts"):
+        ports += [_map(port) for port in listed(group, "ports")]
     return bool(ports) and all(str(port.get("port")) in ("53", "dns") for port in ports)
 
 
@@ -102,7 +93,3 @@ def _shown(path: Path) -> str:
 
 def _map(value: object) -> dict[str, Any]:
     return value if type(value) is dict else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if type(value) is list else []

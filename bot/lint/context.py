@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bot.lint import scope
 from bot.lint.matching import Pods, namespaces_of, without_ports
 from bot.lint.near import Speller, holds, labels_asked
+from bot.lint.written import value_at
 from bot.policies import addresses as address_line
 from bot.policies.model import Expr, Origin, Policy, Rule
 from bot.policies.traffic import TCP, UDP
@@ -275,7 +276,8 @@ class Context:
         """Of a NetworkPolicy's peer that names no namespace and matches nothing at home: the pods elsewhere that it would match."""
         if peer.object.kind != "NetworkPolicy" or namespaces_of(peer.other) != (peer.object.namespace,):
             return []
-        if _at(peer.object.value, peer.path, "namespaceSelector") is not None or not _at(peer.object.value, peer.path, "podSelector"):
+        written = value_at(peer.object.value, peer.path)
+        if value_at(written, ("namespaceSelector",)) is not None or not value_at(written, ("podSelector",)):
             return []
         asked = labels_asked(peer.other)
         if not asked or self.selected(peer.other) or self.is_beside_namespaces(peer):
@@ -288,7 +290,7 @@ class Context:
         at = peer.path[-1]
         if not isinstance(at, int) or peer.object.kind != "NetworkPolicy":
             return False
-        listed = _at(peer.object.value, peer.path[:-2], str(peer.path[-2]))
+        listed = value_at(peer.object.value, (*peer.path[:-2], str(peer.path[-2])))
         around = [listed[i] for i in (at - 1, at + 1) if type(listed) is list and 0 <= i < len(listed)]
         return any(
             type(item) is dict and item.get("namespaceSelector") is not None and item.get("podSelector") is None
@@ -515,15 +517,6 @@ def _peers_of(policy: Policy) -> tuple[Peer, ...]:
             other = without_ports(rules[0].destination if section.checkpoint == "egress" else rules[0].source)
             out.append(Peer(policy, origin.object, section, section.checkpoint, origin.path, tuple(rules), other))
     return tuple(out)
-
-
-def _at(value: Any, path: Path, field: str) -> Any:
-    for step in (*path, field):
-        try:
-            value = value[step]
-        except (LookupError, TypeError):
-            return None
-    return value
 
 
 def item_of(path: Path) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.near import holds, labels_asked
+from bot.lint.written import listed, value_at
 from bot.policies.model import Expr, Label, Not
 
 if TYPE_CHECKING:
@@ -71,32 +72,28 @@ def _pods_of(context: Context) -> dict[str, list[Labels]]:
     for obj in context.snapshot.by_kind(*_BY_KIND):
         labels = dict(_BY_KIND[obj.kind](obj.name))
         for path in _SPEC_LABELS:
-            found = _at(obj.value, ("spec", *path))
+            found = value_at(obj.value, ("spec", *path))
             if type(found) is dict:
                 labels.update((str(key), str(value)) for key, value in found.items())
         out.setdefault(obj.namespace, []).append(labels)
     for obj in context.snapshot.by_kind(*_ANYTHING):
         out.setdefault(_target(obj), []).append({})
     for obj in context.snapshot.by_kind("Role"):
-        if any(_makes_pods(rule) for rule in _listed(obj.value.get("rules"))):
+        if any(_makes_pods(rule) for rule in listed(obj.value, "rules")):
             out.setdefault(obj.namespace, []).append({})
     return out
 
 
 def _makes_pods(rule: Any) -> bool:
     """Whether a rule of a Role lets somebody make pods: agents of Jenkins, notebooks of JupyterHub, workers of Airflow."""
-    if type(rule) is not dict or "" not in _listed(rule.get("apiGroups")):
+    if "" not in listed(rule, "apiGroups"):
         return False
-    return bool({"pods", "*"} & {*map(str, _listed(rule.get("resources")))} and {"create", "*"} & {*map(str, _listed(rule.get("verbs")))})
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if type(value) is list else []
+    return bool({"pods", "*"} & {*map(str, listed(rule, "resources"))} and {"create", "*"} & {*map(str, listed(rule, "verbs"))})
 
 
 def _target(obj: Object) -> str:
     for path in (("spec", "destination", "namespace"), ("spec", "targetNamespace")):
-        found = _at(obj.value, path)
+        found = value_at(obj.value, path)
         if type(found) is str and found:
             return found
     return obj.namespace
@@ -129,9 +126,3 @@ def is_negated(expr: Expr, workloads: Iterable[Workload]) -> bool:
     asked = labels_asked(expr) or []
     positive = [part for part in asked if not isinstance(part, Not)]
     return len(positive) < len(asked) and any(all(holds(part, workload.labels) for part in positive) for workload in workloads)
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for step in path:
-        value = value.get(step) if type(value) is dict else None
-    return value

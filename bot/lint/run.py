@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from bot.errors import UsageError
 from bot.lint import registry
 from bot.lint.context import Context, Run
-from bot.lint.finding import SEVERITIES, Draft, Finding, Lint, Path, docs, title
+from bot.lint.finding import SEVERITIES, Draft, Finding, Lint, docs, title
 from bot.lint.near import is_typo
 from bot.lint.suppress import apply
+from bot.lint.written import value_at
 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Snapshot
@@ -188,17 +189,9 @@ def _by_object(draft: Draft) -> object:
 
 def _by_value(draft: Draft) -> object:
     path = tuple(step for step in draft.path if not isinstance(step, int))
-    return draft.rule.id, draft.object.key, path, draft.about, repr(_at(draft.object.value, draft.path))[:10_000]
+    written = value_at(draft.object.value, draft.path) if draft.path else None
+    return draft.rule.id, draft.object.key, path, draft.about, repr(written)[:10_000]
 
 
 def _by_place(draft: Draft) -> object:
     return draft.rule.id, draft.object.key, draft.path, draft.about
-
-
-def _at(value: object, path: Path) -> object:
-    for step in path:
-        try:
-            value = value[step]  # type: ignore[index]
-        except (LookupError, TypeError):
-            return None
-    return value if path else None

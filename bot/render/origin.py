@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ class Sources(NamedTuple):
         return self.other is not None and self.own.get(file) != self.other.get(file)
 
 
-class Origin:
+class Origin(ABC):
     """Where the lines of one rendered file (`file`) are from; where that is not known, the rendered lines themselves."""
 
     def __init__(self, file: str, pieces: Sequence[Piece], sources: Sources) -> None:
@@ -53,9 +54,9 @@ class Origin:
             self._known[key] = found or (self.file, key)
         return self._known[key]
 
+    @abstractmethod
     def place(self, piece: Piece, source: str, first: int, last: int) -> Place | None:
         """The place for lines of one object (1-based, within it)."""
-        raise NotImplementedError
 
 
 class FromResource(Origin):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.finding import ERROR, Draft, Edit, Path, Rule
+from bot.lint.written import listed, specs
 from bot.policies import addresses as address_line
 from bot.policies.selectors import Flaw
 from bot.policies.terms import parse_block
@@ -89,23 +90,15 @@ def _edit(value: Any, path: Path) -> Edit | None:
 
 
 def _of_cilium(value: Any) -> Iterator[tuple[Path, Any]]:
-    specs = value.get("specs")
-    places: list[tuple[Path, Any]] = [(("spec",), value.get("spec"))]
-    places += [(("specs", i), spec) for i, spec in enumerate(specs if type(specs) is list else ())]
-    for at, spec in places:
+    for at, spec in specs(value):
         for section in _SECTIONS:
-            for i, rule in enumerate(_listed(spec, section)):
+            for i, rule in enumerate(listed(spec, section)):
                 for field in _LISTS:
-                    for j, text in enumerate(_listed(rule, field)):
+                    for j, text in enumerate(listed(rule, field)):
                         yield (*at, section, i, field, j), text
                 for field in _SETS:
-                    for j, item in enumerate(_listed(rule, field)):
+                    for j, item in enumerate(listed(rule, field)):
                         if type(item) is dict:
                             yield (*at, section, i, field, j, "cidr"), item.get("cidr")
-                            for k, text in enumerate(_listed(item, "except")):
+                            for k, text in enumerate(listed(item, "except")):
                                 yield (*at, section, i, field, j, "except", k), text
-
-
-def _listed(value: Any, field: str) -> list[Any]:
-    found = value.get(field) if type(value) is dict else None
-    return found if type(found) is list else []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.finding import INFO, Draft, Path, Rule
+from bot.lint.written import specs
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -43,11 +44,7 @@ def check(context: Context) -> Iterator[Draft]:
         obj = policy.object
         if obj is None or obj.kind not in _KINDS:
             continue
-        value = obj.value
-        specs = value.get("specs")
-        places: list[tuple[Path, Any]] = [(("spec",), value.get("spec"))]
-        places += [(("specs", i), spec) for i, spec in enumerate(specs if type(specs) is list else ())]
-        for at, spec in places:
+        for at, spec in specs(obj.value):
             directions = _directions(spec)
             if directions and not _is_isolated(context, policy, at, directions):
                 told = " and ".join(directions)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bot.lint.finding import INFO, WARNING, Draft, Path, Rule
+from bot.lint.finding import INFO, WARNING, Draft, Rule
+from bot.lint.written import value_at
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -41,11 +42,11 @@ def check(context: Context) -> Iterator[Draft]:
     for peer in context.peers:
         if len(peer.path) < 2 or peer.path[-2] not in ("fromEntities", "toEntities") or peer.rules[0].action != "allow":
             continue
-        name = _at(peer.object.value, peer.path)
-        rule = _at(peer.object.value, peer.path[:-2])
+        name = value_at(peer.object.value, peer.path)
+        rule = value_at(peer.object.value, peer.path[:-2])
         if name not in _WIDE or type(rule) is not dict or rule.get("toPorts") or rule.get("icmps"):
             continue
-        if _at(peer.object.value, (*peer.path[:-4], f"{peer.direction}Deny")):
+        if value_at(peer.object.value, (*peer.path[:-4], f"{peer.direction}Deny")):
             continue  # an allow of everything that deny rules are cut out of
         exposed = peer.direction == "ingress" and any(
             context.exposed().get(slot) for slot in context.subjects(peer.policy, "ingress")
@@ -60,12 +61,3 @@ def check(context: Context) -> Iterator[Draft]:
             f"every port and protocol {word} `{name}`: {_WIDE[name]}",
             about=str(name),
         )
-
-
-def _at(value: Any, path: Path) -> Any:
-    for step in path:
-        try:
-            value = value[step]
-        except (LookupError, TypeError):
-            return None
-    return value

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.finding import INFO, WARNING, Draft, Path, Rule
+from bot.lint.written import listed
 from bot.policies.cni import choose
 from bot.policies.cni_profiles import PROFILES
 
@@ -39,7 +40,7 @@ def check(context: Context) -> Iterator[Draft]:
     version = _version(context)
     for view in context.views:
         for item in view.items:
-            for number, port in enumerate(_listed(item.value, "ports")):
+            for number, port in enumerate(listed(item.value, "ports")):
                 at = (*item.path, "ports", number)
                 for feature, field in _features(port):
                     cell = profile.features.get(feature)
@@ -83,10 +84,10 @@ def _finding(obj: Object, path: Path, what: str, cell: Cell, version: Version | 
 def _of_calico(obj: Object) -> Iterator[Draft]:
     spec = obj.value.get("spec")
     for direction in ("ingress", "egress"):
-        for number, rule in enumerate(_listed(spec, direction)):
+        for number, rule in enumerate(listed(spec, direction)):
             at: Path = ("spec", direction, number)
             if obj.kind in ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy"):
-                for which, peer in enumerate(_listed(rule, "to")):
+                for which, peer in enumerate(listed(rule, "to")):
                     for field in ("nodes", "domainNames"):
                         if type(peer) is dict and peer.get(field) is not None:
                             accepts = rule.get("action") in ("Allow", "Accept")
@@ -96,8 +97,3 @@ def _of_calico(obj: Object) -> Iterator[Draft]:
             elif type(rule) is dict and rule.get("http") is not None and "projectcalico.org" in obj.api_version:
                 message = "without Calico's Envoy sidecars `http` is ignored: the rule allows any request"
                 yield Draft(RULE, INFO, obj, (*at, "http"), message)
-
-
-def _listed(value: Any, field: str) -> list[Any]:
-    found = value.get(field) if type(value) is dict else None
-    return found if type(found) is list else []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bot.lint.finding import ERROR, Draft, Edit, Path, Rule
+from bot.lint.finding import ERROR, Draft, Edit, Rule
+from bot.lint.written import value_at
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -65,7 +66,7 @@ def check(context: Context) -> Iterator[Draft]:
     """Each of them that made the API server, or Calico or Cilium, refuse a policy."""
     for problem in context.problems:
         if problem.refused and _is_word(problem):
-            value = _at(problem.object.value, problem.path)
+            value = value_at(problem.object.value, problem.path)
             meant = _meant(value, problem.reason) if type(value) is str else None
             fix = f"`{meant}`" if meant else ""
             edit = Edit("set", problem.path, meant) if meant else None
@@ -94,12 +95,3 @@ def _is_word(problem: Problem) -> bool:
     if not named or problem.reason.startswith(("unknown field", "must be a ")):
         return False
     return named[-1] in _FIELDS or ("when the operator is" in problem.reason) or named[-2:-1] == ["matchExpressions"]
-
-
-def _at(value: object, path: Path) -> object:
-    for step in path:
-        try:
-            value = value[step]  # type: ignore[index]
-        except (LookupError, TypeError):
-            return None
-    return value

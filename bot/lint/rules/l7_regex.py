@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bot.lint.finding import INFO, WARNING, Draft, Path, Rule
+from bot.lint.written import listed, specs
 from bot.policies.re2 import SET, SPLIT, PatternError, parse
 
 if TYPE_CHECKING:
@@ -50,15 +51,12 @@ def check(context: Context) -> Iterator[Draft]:
 
 
 def _http(value: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
-    specs = value.get("specs")
-    places: list[tuple[Path, Any]] = [(("spec",), value.get("spec"))]
-    places += [(("specs", i), spec) for i, spec in enumerate(specs if type(specs) is list else ())]
-    for at, spec in places:
+    for at, spec in specs(value):
         for section in _SECTIONS:
-            for i, rule in enumerate(_listed(spec, section)):
-                for j, item in enumerate(_listed(rule, "toPorts")):
+            for i, rule in enumerate(listed(spec, section)):
+                for j, item in enumerate(listed(rule, "toPorts")):
                     rules = item.get("rules") if type(item) is dict else None
-                    for k, http in enumerate(_listed(rules, "http")):
+                    for k, http in enumerate(listed(rules, "http")):
                         if type(http) is dict:
                             yield (*at, section, i, "toPorts", j, "rules", "http", k), http
 
@@ -119,8 +117,3 @@ def _size(text: str) -> int:
         return sum(1 for instruction in parse(text).code if instruction.step in (SET, SPLIT))
     except PatternError:
         return 0
-
-
-def _listed(value: Any, field: str) -> list[Any]:
-    found = value.get(field) if type(value) is dict else None
-    return found if type(found) is list else []
