@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier, home
 from bot.reachability.endpoints import ADDED, REMOVED, STAYS, indices
-from bot.reachability.evaluate import Cell, Key
+from bot.reachability.evaluate import Cell
 from bot.reachability.limits import Span, differs, spans
 from bot.reachability.resolve import Pair
 from bot.reachability.world import World
 
 SOURCE, DESTINATION = "source", "destination"
 Masks = tuple[int, int, int, int]
-Keys = tuple[tuple[Key, ...], ...]
+Keys = tuple[tuple[object, ...], ...]
 
 
 class Profile(NamedTuple):
@@ -172,21 +172,23 @@ class _IsolationTotals:
     def _total(self, checkpoint: Checkpoint, tier: Tier, axis: str, where: str | None, head: bool) -> Pair:
         """Slots (of one namespace, if given) that are surely, and that are possibly, isolated on one side."""
         at = (checkpoint.name, tier.name, where, head)
-        found = self._totals.get(at)
-        if found is None:
-            world = self.world
-            must = may = 0
-            for tables in world.stack(checkpoint, axis, head):
-                for table in tables:
-                    if table.tier.name != tier.name:
-                        continue
-                    for place in [None, *(sorted(table.isolated_homes) if where is None else [where])]:
-                        for fixed, other in table.isolations(world.resolver, place):
-                            if other[0] == world.resolver.everything:
-                                must |= fixed[0]
-                            may |= fixed[1]
-            found = self._totals[at] = (must, may)
-        return found
+        if at not in self._totals:
+            self._totals[at] = self._work_out(checkpoint, tier, axis, where, head)
+        return self._totals[at]
+
+    def _work_out(self, checkpoint: Checkpoint, tier: Tier, axis: str, where: str | None, head: bool) -> Pair:
+        world = self.world
+        must = may = 0
+        for tables in world.stack(checkpoint, axis, head):
+            for table in tables:
+                if table.tier.name != tier.name:
+                    continue
+                for place in [None, *(sorted(table.isolated_homes) if where is None else [where])]:
+                    for fixed, other in table.isolations(world.resolver, place):
+                        if other[0] == world.resolver.everything:
+                            must |= fixed[0]
+                        may |= fixed[1]
+        return must, may
 
 
 # --- Evaluation of what may have changed ---
@@ -195,11 +197,9 @@ class _IsolationTotals:
 def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
     """All changed pairs of the fixed rows, except with rows of `done` (bits of sources, for columns) at the other end."""
     universe = world.universe
-    stacks = [[world.stack(checkpoint, axis, head) for checkpoint in world.checkpoints[head]] for head in (False, True)]
-    key = world.evaluator.key
 
     def keys_of(slots: tuple[int, ...], head: bool) -> Keys:
-        return tuple([tuple([key(stack, slot) for stack in stacks[head]]) for slot in slots])
+        return tuple([world.key(slot, axis, head) for slot in slots])
 
     classes: dict[tuple[Keys, Keys, object, int], int] = {}
     for bit in indices(fixed):

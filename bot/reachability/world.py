@@ -95,7 +95,7 @@ class World:
 
     def key(self, slot: int, axis: str, head: bool) -> tuple[object, ...]:
         """Slots with equal keys have equal cells."""
-        return tuple(self.evaluator.key(self.stack(c, axis, head), slot) for c in self.checkpoints[head])
+        return tuple([self.evaluator.key(self.stack(c, axis, head), slot) for c in self.checkpoints[head]])
 
     def cells(self, slot: int, axis: str, head: bool, key: tuple[object, ...] | None = None) -> list[Cell]:
         """What is open between this slot and every slot at the other end, all checkpoints together."""
