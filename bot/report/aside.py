@@ -13,7 +13,7 @@ from bot.report import sides
 from bot.report.escape import code, prose
 from bot.report.escape import plain as clean
 from bot.report.fold import rows
-from bot.report.words import Names, cause_name, change_ports, number, plain_set
+from bot.report.words import Names, cause_name, change_ports, number, path_cell, paths_beside, plain_set
 
 if TYPE_CHECKING:
     from bot.reachability.change import Change
@@ -123,11 +123,7 @@ def _body(value: Environment, words: Words, aside: Aside, most: int, cell: Cell,
     for row in shown[:most]:
         ends = [cell(ids, names) for ids in (row.sources, row.destinations)]
         ports = prose(change_ports(row, value.universe, "→"))
-        known = row.paths - row.hypothetical
-        paths = (
-            f"{known:,} +{row.hypothetical:,}" if known and row.hypothetical else f"{'' if known else '+'}{row.paths:,}"
-        )
-        body.append(f"| {VERBS[row.change]} | {' | '.join(ends)} | {ports} | {code(_because(row), length)} | {paths} |")
+        body.append(f"| {VERBS[row.change]} | {' | '.join(ends)} | {ports} | {code(_because(row), length)} | {path_cell(row)} |")
     if len(shown) > most:
         body += ["", f"and {number(len(shown) - most, 'more group')} (`netreach diff --format json` has all)."]
     return "\n".join(body)
@@ -135,8 +131,7 @@ def _body(value: Environment, words: Words, aside: Aside, most: int, cell: Cell,
 
 def _paths(row: Change) -> str:
     known = row.paths - row.hypothetical
-    also = f"{', and ' if known else ''}{row.hypothetical:,} with pods not in Git" if row.hypothetical else ""
-    return f"({number(known, 'path') if known else ''}{also})"
+    return f"({number(known, 'path') if known else ''}{paths_beside(row)})"
 
 
 def _because(row: Change) -> str:

@@ -10,7 +10,17 @@ from bot.gate.verdict import blocks
 from bot.report import graph, mermaid, sides, wording
 from bot.report.escape import code, plain, prose, target
 from bot.report.fold import folded
-from bot.report.words import Names, Part, cause_name, cause_words, change_ports, headline, number, request_words
+from bot.report.words import (
+    Names,
+    Part,
+    cause_name,
+    cause_words,
+    change_ports,
+    headline,
+    number,
+    path_cell,
+    request_words,
+)
 
 if TYPE_CHECKING:
     from bot.lint.finding import Finding
@@ -365,18 +375,8 @@ def _row(change: Change, environment: Environment, names: Names, page: Page) -> 
     ports = prose(change_ports(change, environment.universe, "→"))
     if change.requests:
         ports += f": {code(request_words(change), 200)}"
-    cells += [ports, why, _paths(change)]
+    cells += [ports, why, path_cell(change)]
     return f"| {' | '.join(cells)} |"
-
-
-def _paths(change: Change) -> str:
-    """Those between what is known, and how many more there are with pods that are not in Git."""
-    known = change.paths - change.hypothetical
-    return (
-        f"{known:,} +{change.hypothetical:,}"
-        if known and change.hypothetical
-        else f"{'' if known else '+'}{change.paths:,}"
-    )
 
 
 def _why(change: Change, page: Page) -> str:

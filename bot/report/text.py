@@ -21,6 +21,7 @@ from bot.report.words import (
     change_ports,
     headline,
     number,
+    paths_beside,
     plain_set,
     request_words,
 )
@@ -190,7 +191,6 @@ def _row(
     witness = change.witness
     known = change.paths - change.hypothetical
     moved = "new workload" if "added" in change.endpoint else "removed workload" if change.endpoint else ""
-    also = f"{', and ' if known else ''}{change.hypothetical:,} with pods not in Git" if change.hypothetical else ""
     facts = [
         ("from", sources),
         ("to", destinations),
@@ -199,7 +199,7 @@ def _row(
         (
             "paths",
             (f"{known:,}" if known else "")
-            + also
+            + paths_beside(change)
             + (f" ({moved})" if moved else "")
             + (" (not every pair of these ends)" if change.partial else ""),
         ),

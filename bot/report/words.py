@@ -279,6 +279,21 @@ def number(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def path_cell(change: Change) -> str:
+    """`3 +2` for a table: the paths between what is known, and how many more there are with pods that are not in Git."""
+    known = change.paths - change.hypothetical
+    if known and change.hypothetical:
+        return f"{known:,} +{change.hypothetical:,}"
+    return f"{'' if known else '+'}{change.paths:,}"
+
+
+def paths_beside(change: Change) -> str:
+    """`, and 2 with pods not in Git`, to stand behind the number of known paths where there are any."""
+    if not change.hypothetical:
+        return ""
+    return f"{', and ' if change.hypothetical < change.paths else ''}{change.hypothetical:,} with pods not in Git"
+
+
 def headline(change: Change, names: Names, universe: Traffic) -> list[Part]:
     """What a row does, as a sentence: `payments/* becomes reachable from the internet`.
 

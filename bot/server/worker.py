@@ -277,7 +277,7 @@ class Worker:
             return outcome
         return outcome._replace(conclusion=worst, title=f"pull request {conclusions[worst]} has this head too: {worst}")
 
-    # --- Helpers of all ---
+    # --- Access to GitHub ---
 
     def _doubt(self, job: Job, error: Refused) -> None:
         """What is not allowed now may be with another token: the owner may have accepted more since."""
