@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bot.policies.model import Checkpoint, Policy
 from bot.reachability.diff import DESTINATION, SOURCE, Profile, Region, Strip
 from bot.reachability.endpoints import indices
-from bot.reachability.evaluate import Cell, Table, meet
+from bot.reachability.evaluate import Cell, Layer, meet
 from bot.reachability.limits import limited, limited_to
 from bot.reachability.world import World
 
@@ -76,12 +76,18 @@ class Causes:
             True: {policy.key: policy for policy in world.only_head},
         }
         self._partial: dict[tuple[object, ...], list[Cell]] = {}
-        self._tables: dict[tuple[object, ...], list[Table]] = {}
+        self._layers: dict[tuple[object, ...], Layer] = {}
 
     def explain(self, strips: Sequence[Strip]) -> list[Explained]:
         """The pairs of all strips, split by cause. Where choosing among several causes is too much work, all are named."""
+        return _united(self._explained(strips))
+
+    def _explained(self, strips: Sequence[Strip]) -> list[Explained]:
+        changed = {region.key for region in self.regions}
+        if len(changed) == 1 and not self.movers.by_object:
+            return [_explained(strip, strip.fixed, strip.other, tuple(changed)) for strip in strips]
         if max(map(len, self._wide.values())) > WIDE:
-            keys, count = self._few({region.key for region in self.regions}, len(self.movers.by_object))
+            keys, count = self._few(changed, len(self.movers.by_object))
             return [
                 _explained(strip, strip.fixed, strip.other, () if count else self._with_moves(strip, keys), count)
                 for strip in strips
@@ -257,7 +263,7 @@ class Causes:
                 if policy is not None
             ]
             if own:
-                stack.append(self._own_tables(checkpoint, axis, own))
+                stack.append(self._own_layer(checkpoint, axis, own))
             key = world.evaluator.key(stack, slot)
             cells = world.evaluator.row(stack, slot, key)
             out = cells if out is None else meet(out, cells)
@@ -265,11 +271,11 @@ class Causes:
         self._partial[at] = found
         return found
 
-    def _own_tables(self, checkpoint: Checkpoint, axis: str, own: list[Policy]) -> list[Table]:
+    def _own_layer(self, checkpoint: Checkpoint, axis: str, own: list[Policy]) -> Layer:
         at = (checkpoint.name, axis, tuple(id(policy) for policy in own))
-        found = self._tables.get(at)
+        found = self._layers.get(at)
         if found is None:
-            found = self._tables[at] = self.world.evaluator.tables(checkpoint, axis, own)
+            found = self._layers[at] = self.world.evaluator.layer(checkpoint, axis, own)
         return found
 
     def _near(self, axis: str, slot: int) -> frozenset[Changed]:
@@ -302,6 +308,21 @@ class _Folded:
 def _explained(strip: Strip, rows: int, bits: int, keys: tuple[Changed, ...], too_many: int = 0) -> Explained:
     sources, destinations = (rows, bits) if strip.axis == SOURCE else (bits, rows)
     return Explained(sources, destinations, strip.profile, keys, too_many)
+
+
+def _united(pieces: Sequence[Explained]) -> list[Explained]:
+    """The same pairs in fewer pieces: those alike but for one end are one."""
+    by_destinations: dict[object, Explained] = {}
+    for piece in pieces:
+        at: object = piece[1:]
+        known = by_destinations.get(at)
+        by_destinations[at] = piece if known is None else piece._replace(sources=known.sources | piece.sources)
+    by_sources: dict[object, Explained] = {}
+    for piece in by_destinations.values():
+        at = (piece.sources, piece[2:])
+        known = by_sources.get(at)
+        by_sources[at] = piece if known is None else piece._replace(destinations=known.destinations | piece.destinations)
+    return list(by_sources.values())
 
 
 def _by_membership(bits: int, sets: Sequence[tuple[Changed, int]]) -> list[tuple[int, tuple[Changed, ...]]]:

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier, home
 from bot.reachability.endpoints import ADDED, REMOVED, STAYS, indices
-from bot.reachability.evaluate import Cell
+from bot.reachability.evaluate import Cell, Key
 from bot.reachability.limits import Span, differs, spans
-from bot.reachability.resolve import Pair
+from bot.reachability.resolve import Pair, bits_at
 from bot.reachability.world import World
 
 SOURCE, DESTINATION = "source", "destination"
-Masks = tuple[int, int, int, int]
-Keys = tuple[tuple[object, ...], ...]
+Keys = tuple[tuple[Key, ...], ...]
 
 
 class Profile(NamedTuple):
@@ -179,8 +178,8 @@ class _IsolationTotals:
     def _work_out(self, checkpoint: Checkpoint, tier: Tier, axis: str, where: str | None, head: bool) -> Pair:
         world = self.world
         must = may = 0
-        for tables in world.stack(checkpoint, axis, head):
-            for table in tables:
+        for layer in world.stack(checkpoint, axis, head):
+            for table in layer.tables:
                 if table.tier.name != tier.name:
                     continue
                 for place in [None, *(sorted(table.isolated_homes) if where is None else [where])]:
@@ -198,19 +197,10 @@ def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
     """All changed pairs of the fixed rows, except with rows of `done` (bits of sources, for columns) at the other end."""
     universe = world.universe
 
-    def keys_of(slots: tuple[int, ...], head: bool) -> Keys:
-        return tuple([world.key(slot, axis, head) for slot in slots])
-
-    classes: dict[tuple[Keys, Keys, object, int], int] = {}
-    for bit in indices(fixed):
-        row = universe.rows[bit]
-        # What a moved row would have with only its move, or only the policies, changed is part of what causes it.
-        crossed = () if row.base == row.head else (keys_of(row.base, True), keys_of(row.head, False))
-        at = (keys_of(row.base, False), keys_of(row.head, True), crossed, universe.inside >> bit & 1)
-        classes[at] = classes.get(at, 0) | 1 << bit
+    classes = _classes(world, fixed, axis)
     ends = universe.destinations if axis == SOURCE else universe.sources
     out: list[Strip] = []
-    for (base_keys, head_keys, _, inside), rows in classes.items():
+    for base_keys, head_keys, inside, rows in classes:
         row = universe.rows[(rows & -rows).bit_length() - 1]
         allowed = (ends if inside else ends & universe.inside) & ~done
         before, after = (
@@ -218,8 +208,47 @@ def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
         )
         own = ADDED if not row.base else REMOVED if not row.head else STAYS
         first = (row.base[0] if row.base else None, row.head[0] if row.head else None)
-        out += [Strip(axis, rows, bits, found, *first) for bits, found in profiles(world, before, after, allowed, own, axis)]
+        out += [
+            Strip(axis, rows, bits, found, *first) for bits, found in profiles(world, before, after, allowed, own, axis)
+        ]
     return out
+
+
+def _classes(world: World, fixed: int, axis: str) -> list[tuple[Keys, Keys, bool, int]]:
+    """The fixed rows by what both sides' rules take alike: the keys of their slots, whether they are inside, their bits."""
+    universe = world.universe
+    stacks = [[world.stack(checkpoint, axis, head) for checkpoint in world.checkpoints[head]] for head in (False, True)]
+    layers = list({id(layer): layer for side in stacks for stack in side for layer in stack}.values())
+    place = {id(layer): at for at, layer in enumerate(layers)}
+    settled = indices(fixed & universe.settled)
+    numbers = (
+        zip(*[world.evaluator.numbers(layer, settled) for layer in layers], strict=True)
+        if layers
+        else [()] * len(settled)
+    )
+    by_numbers: dict[tuple[int, ...], list[int]] = {}
+    for bit, own in zip(settled, numbers, strict=True):
+        by_numbers.setdefault(own, []).append(bit)
+    out: list[tuple[Keys, Keys, bool, int]] = []
+    for own, bits in by_numbers.items():
+        keys = [(tuple([tuple([own[place[id(layer)]] for layer in stack]) for stack in side]),) for side in stacks]
+        rows = bits_at(bits)
+        for part, inside in ((rows & universe.inside, True), (rows & ~universe.inside, False)):
+            if part:
+                out.append((keys[0], keys[1], inside, part))
+
+    def keys_of(slots: tuple[int, ...], head: bool) -> Keys:
+        return tuple([world.key(slot, axis, head) for slot in slots])
+
+    others: dict[tuple[Keys, Keys, object, int], int] = {}
+    for bit in indices(fixed & ~universe.settled):
+        row = universe.rows[bit]
+        # What a moved row would have with only its move, or only the policies, changed is part of what causes it.
+        crossed = () if row.base == row.head else (keys_of(row.base, True), keys_of(row.head, False))
+        at = (keys_of(row.base, False), keys_of(row.head, True), crossed, universe.inside >> bit & 1)
+        others[at] = others.get(at, 0) | 1 << bit
+    out += [(before, after, bool(inside), rows) for (before, after, _, inside), rows in others.items()]
+    return sorted(out, key=lambda found: found[3] & -found[3])
 
 
 def profiles(
@@ -245,12 +274,14 @@ def profiles(
     changed &= allowed
     if not changed:
         return []
-    split: list[tuple[int, Masks]] = [(changed, (0, 0, 0, 0))]
+    width = world.atoms.everything.bit_length()
+    split = [(changed, 0)]
     for mask, *values in crossed:
-        held = changed & (values[0] | values[1] | values[2] | values[3])
-        if held:
-            split = [part for bits, known in split for part in _split_by_values(bits, known, held, mask, values)]
-    groups: list[tuple[int, Masks, tuple[Span, ...]]] = [(bits, masks, ()) for bits, masks in split]
+        for value in values:
+            if value:
+                split = _noted(split, value, mask)
+            mask <<= width
+    groups: list[tuple[int, int, tuple[Span, ...]]] = [(bits, noted, ()) for bits, noted in split]
     for members, span in requests:
         groups = [
             part
@@ -258,13 +289,15 @@ def profiles(
             for part in ((bits & members, masks, (*noted, span)), (bits & ~members, masks, noted))
             if part[0]
         ]
-    united: dict[tuple[Masks, tuple[Span, ...]], int] = {}
-    for bits, masks, noted in groups:
-        at = (masks, noted)
+    united: dict[tuple[int, tuple[Span, ...]], int] = {}
+    for bits, packed, noted in groups:
+        at = (packed, noted)
         united[at] = united.get(at, 0) | bits
     out = []
     states = [(part, _ends(own, other, axis)) for part, other in world.universe.states]
-    for (masks, noted), bits in united.items():
+    every = world.atoms.everything
+    for (packed, noted), bits in united.items():
+        masks = (packed & every, packed >> width & every, packed >> 2 * width & every, packed >> 3 * width)
         if masks[:2] == masks[2:] and not any(differs(span) for span in noted):
             continue
         for part, endpoint in states:
@@ -279,29 +312,15 @@ def _ends(own: str, other: str, axis: str) -> str:
     return ", ".join(sorted(f"{word} {state}" for word, state in zip(words, (own, other), strict=True) if state))
 
 
-def _split_by_values(bits: int, known: Masks, held: int, mask: int, values: list[int]) -> list[tuple[int, Masks]]:
-    """Rows split by which of the four values (open and possible, before and after) hold them, the mask noted where they do.
-
-    `held`: those that any of the values holds.
-    """
-    inside = bits & held
-    if not inside:
-        return [(bits, known)]
-    parts = [(inside, known)]
-    for at, value in enumerate(values):
-        if not value:
-            continue
-        cut: list[tuple[int, Masks]] = []
-        for piece, masks in parts:
-            own = piece & value
-            if own:
-                noted = list(masks)
-                noted[at] |= mask
-                cut.append((own, (noted[0], noted[1], noted[2], noted[3])))
-                piece ^= own
-            if piece:
-                cut.append((piece, masks))
-        parts = cut
-    if inside != bits:
-        parts.append((bits ^ inside, known))
-    return parts
+def _noted(groups: list[tuple[int, int]], value: int, mask: int) -> list[tuple[int, int]]:
+    """Rows split by whether they are in `value`, the mask noted where they are."""
+    out = []
+    for bits, known in groups:
+        own = bits & value
+        if own:
+            out.append((own, known | mask))
+            if own != bits:
+                out.append((bits ^ own, known))
+        else:
+            out.append((bits, known))
+    return out

@@ -47,7 +47,8 @@ class Universe:
 
     Slots `[0, width)` are the rows' first ones. A row whose slot moved (it was relabelled) has its base slot in the block that
     starts at `moved` and its head slot at the same place of the block that starts at `width`. `states`: the rows that stay,
-    that are added and that are removed.
+    that are added and that are removed. `alike`: every row has the same one slot on both sides. `settled`: the rows of which
+    that is so.
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,8 @@ class Universe:
         self.base_rows = self.head_rows = 0
         self.states: list[tuple[int, str]] = []
         self.sources = self.destinations = 0
+        self.alike = False
+        self.settled = 0
         self.inside = 0
         self.hypothetical = 0
         self.mixed: list[tuple[int, int]] = []
@@ -430,6 +433,9 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
     base_rows, head_rows = bits_of(flags["base"]), bits_of(flags["head"])
     universe.base_rows, universe.head_rows = base_rows, head_rows
     states = ((base_rows & head_rows, STAYS), (head_rows & ~base_rows, ADDED), (base_rows & ~head_rows, REMOVED))
+    odd_rows = sum(1 << bit for bit, _, _ in universe.irregular)
+    universe.settled = base_rows & head_rows & ~odd_rows & ~(((1 << universe.moved_count) - 1) << universe.moved)
+    universe.alike = universe.settled == (1 << universe.width) - 1 == (1 << len(universe.slots)) - 1
     universe.states = [(rows, state) for rows, state in states if rows]
     universe.inside, universe.hypothetical = bits_of(flags["inside"]), bits_of(flags["hypothetical"])
     for runs in universe.windows.values():

@@ -89,6 +89,7 @@ class Table:
         self._rules: dict[str | None, list[Standing]] = {}
         self._at_home: dict[str, dict[int, Matched]] = {}
         self._isolations: dict[str | None, list[tuple[Pair, Pair]]] = {}
+        self._matched: dict[tuple[str | None, tuple[int, ...]], list[tuple[Rank, Together]]] = {}
 
     def _add_rules(
         self,
@@ -128,6 +129,10 @@ class Table:
             else:
                 self.homes.setdefault(where, []).append(own)
 
+    def empty(self) -> bool:
+        """Whether it has neither rules nor isolations."""
+        return not (self.homes or self.wide or self.isolated_homes or self.isolated_wide)
+
     def rules(self, resolver: Resolver, where: str | None) -> list[Standing]:
         """The rules of one home (None: the wide ones), resolved; in a tier that commutes those alike on one side are united."""
         found = self._rules.get(where)
@@ -163,9 +168,26 @@ class Table:
                 found.append((resolver.resolve(fixed), (must, may)))
         return found
 
+    def together(self, resolver: Resolver, where: str | None, codes: tuple[int, ...]) -> list[tuple[Rank, Together]]:
+        """These of the rules of one home (see `at_home`), united by rank: in a tier that commutes their order is nothing."""
+        found = self._matched.get((where, codes))
+        if found is None:
+            by_rank: dict[Rank, Together] = {}
+            known = self.rules(resolver, where)
+            for code in codes:
+                standing = known[code >> 1]
+                united = by_rank.get(standing.rank)
+                if united is None:
+                    united = by_rank[standing.rank] = Together(standing.group.action)
+                united.add(standing.group, code & 1)
+            found = self._matched[where, codes] = list(by_rank.items())
+        return found
+
     def at_home(self, resolver: Resolver, where: str) -> dict[int, Matched]:
         """What of its namespace's own rules and isolations each slot matches; slots that match nothing are left out."""
         found = self._at_home.get(where)
+        if found is None and where not in self.homes and where not in self.isolated_homes:
+            found = self._at_home[where] = {}
         if found is None:
             rules = _matches([standing.group.fixed for standing in self.rules(resolver, where)])
             isolations = _matches([fixed for fixed, _ in self.isolations(resolver, where)])
@@ -173,6 +195,42 @@ class Table:
                 slot: (tuple(rules.get(slot, ())), tuple(isolations.get(slot, ()))) for slot in {**rules, **isolations}
             }
         return found
+
+
+class Together:
+    """Rules of one rank in a tier that commutes (all of one action): for each mask what they surely and possibly match.
+
+    `special`: those that allow only some requests, or are exact.
+    """
+
+    __slots__ = ("action", "plain", "special")
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        self.plain: dict[int, tuple[int, int]] = {}
+        self.special: list[Hit] = []
+
+    def add(self, group: _Group, sure: int) -> None:
+        """One more rule, whose fixed side surely (or else possibly) matches."""
+        if group.l7 is not None or group.exact:
+            self.special.append((group, sure))
+            return
+        must = group.must if sure else 0
+        known = self.plain.get(group.mask)
+        self.plain[group.mask] = (must, group.may) if known is None else (known[0] | must, known[1] | group.may)
+
+    def with_others(self, others: Sequence[Together]) -> Together:
+        """All of them as one."""
+        if not others:
+            return self
+        united = Together(self.action)
+        plain = united.plain = dict(self.plain)
+        united.special = [*self.special, *(hit for other in others for hit in other.special)]
+        for other in others:
+            for mask, (must, may) in other.plain.items():
+                known = plain.get(mask)
+                plain[mask] = (must, may) if known is None else (known[0] | must, known[1] | may)
+        return united
 
 
 def _matches(fixed: list[Pair]) -> dict[int, list[int]]:
@@ -197,7 +255,8 @@ class Standing(NamedTuple):
 
 
 Matched = tuple[tuple[int, ...], tuple[int, ...]]
-Key = tuple[tuple["str | None", Matched, Matched], ...]
+Part = tuple["str | None", tuple[Matched, ...]]
+Key = tuple[int, ...]
 _NOTHING: Matched = ((), ())
 
 
@@ -229,8 +288,28 @@ def _united(items: list[Item], resolver: Resolver) -> list[_Group]:
     return list(out.values())
 
 
+class Layer:
+    """The tables of one set of policies at one checkpoint from one axis, and what each slot matches in them, as a number.
+
+    Slots of one number match the same rules and isolations of every table; `active`: in which steps they match any.
+    """
+
+    __slots__ = ("active", "at_home", "by_slot", "nothing", "numbers", "parts", "steps", "tables", "wide")
+
+    def __init__(self, tables: list[Table]) -> None:
+        self.tables = tables
+        self.steps = tuple([step for step, table in enumerate(tables) if not table.empty()])
+        self.by_slot: dict[int, int] = {}
+        self.numbers: dict[Part, int] = {(None, ()): 0}
+        self.parts: list[Part] = [(None, ())]
+        self.active: list[tuple[int, ...]] = [()]
+        self.nothing = (_NOTHING,) * len(self.steps)
+        self.at_home: dict[str, tuple[dict[int, Matched], ...]] = {}
+        self.wide: dict[object, tuple[Matched, ...]] = {}
+
+
 class Evaluator:
-    """Rows and columns of several sets of policies over one universe. A *stack* is a list of policy sets evaluated together."""
+    """Rows and columns of several sets of policies over one universe. A *stack* is a list of layers evaluated together."""
 
     def __init__(self, universe: Universe, resolver: Resolver, atoms: Atoms) -> None:
         self.universe = universe
@@ -238,43 +317,52 @@ class Evaluator:
         self.atoms = atoms
         self.wide_used = Used()
         self._signatures: dict[int, tuple[object, ...]] = {}
-        self._wide_matches: dict[tuple[int, tuple[object, ...]], Matched] = {}
         self._rows: dict[tuple[object, ...], list[Cell]] = {}
-        self._parts: dict[int, dict[int, Key]] = {}
 
-    def tables(self, checkpoint: Checkpoint, axis: str, policies: Sequence[Policy]) -> list[Table]:
-        """One table for each tier of a checkpoint."""
-        return [Table(checkpoint.name, tier, axis, policies, self.atoms, self.wide_used) for tier in checkpoint.tiers]
+    def layer(self, checkpoint: Checkpoint, axis: str, policies: Sequence[Policy]) -> Layer:
+        """The layer of these policies: a table for each tier of a checkpoint."""
+        return Layer(
+            [Table(checkpoint.name, tier, axis, policies, self.atoms, self.wide_used) for tier in checkpoint.tiers]
+        )
 
-    def key(self, stack: Sequence[Sequence[Table]], slot: int) -> Key:
+    def key(self, stack: Sequence[Layer], slot: int) -> Key:
         """Slots with equal keys have equal rows: the rules and isolations of every table that the slot matches."""
-        parts = [self._part(tables, slot) for tables in stack]
-        return parts[0] if len(parts) == 1 else tuple([one for part in parts for one in part])
+        return tuple([layer.by_slot[slot] if slot in layer.by_slot else self._number(layer, slot) for layer in stack])
 
-    def _part(self, tables: Sequence[Table], slot: int) -> Key:
-        known = self._parts.setdefault(id(tables), {})
-        found = known.get(slot)
-        if found is None:
+    def numbers(self, layer: Layer, slots: Sequence[int]) -> list[int]:
+        """What each of these slots matches in one layer."""
+        known, number = layer.by_slot, self._number
+        if not layer.steps:
+            return [0] * len(slots)
+        return [known[slot] if slot in known else number(layer, slot) for slot in slots]
+
+    def _number(self, layer: Layer, slot: int) -> int:
+        number = 0
+        if layer.steps:
             where = self.universe.slots[slot].namespace
-            out: list[tuple[str | None, Matched, Matched]] = []
-            for table in tables:
-                own = _NOTHING
-                if where in table.homes or where in table.isolated_homes:
-                    own = table.at_home(self.resolver, where).get(slot, _NOTHING)
-                wide = self._wide(table, slot) if table.wide or table.isolated_wide else _NOTHING
-                out.append((where if own is not _NOTHING else None, own, wide))
-            found = known[slot] = tuple(out)
-        return found
+            homes = layer.at_home.get(where)
+            if homes is None:
+                tables = [layer.tables[step] for step in layer.steps]
+                homes = layer.at_home[where] = tuple([table.at_home(self.resolver, where) for table in tables])
+            own = tuple([home.get(slot, _NOTHING) for home in homes])
+            signature = self.signature(slot)
+            wide = layer.wide.get(signature)
+            if wide is None:
+                wide = layer.wide[signature] = tuple([self._wide(layer.tables[step], slot) for step in layer.steps])
+            part: Part = (where if own != layer.nothing else None, own + wide)
+            number = layer.numbers.setdefault(part, len(layer.parts))
+            if number == len(layer.parts):
+                layer.parts.append(part)
+                pairs = zip(layer.steps, own, wide, strict=True)
+                layer.active.append(tuple([step for step, a, b in pairs if a is not _NOTHING or b != _NOTHING]))
+        layer.by_slot[slot] = number
+        return number
 
     def _wide(self, table: Table, slot: int) -> Matched:
-        """What of the table's wide rules a slot matches, found once for each signature."""
-        at = (id(table), self.signature(slot))
-        found = self._wide_matches.get(at)
-        if found is None:
-            rules = [standing.group.fixed for standing in table.rules(self.resolver, None)]
-            isolations = [fixed for fixed, _ in table.isolations(self.resolver, None)]
-            found = self._wide_matches[at] = (_matched_by(rules, slot), _matched_by(isolations, slot))
-        return found
+        """What of the table's wide rules a slot matches; found once for each signature."""
+        rules = [standing.group.fixed for standing in table.rules(self.resolver, None)]
+        isolations = [fixed for fixed, _ in table.isolations(self.resolver, None)]
+        return (_matched_by(rules, slot), _matched_by(isolations, slot))
 
     def signature(self, slot: int) -> tuple[object, ...]:
         """What wide expressions can see of a slot."""
@@ -304,52 +392,89 @@ class Evaluator:
             self._signatures[slot] = found
         return found
 
-    def row(self, stack: Sequence[Sequence[Table]], slot: int, key: Key | None = None) -> list[Cell]:
+    def row(self, stack: Sequence[Layer], slot: int, key: Key | None = None) -> list[Cell]:
         """The cells of one slot at one checkpoint: a partition of all atoms, with what is open at the other end."""
         if key is None:
             key = self.key(stack, slot)
-        at = (tuple(id(tables) for tables in stack), key)
+        at = (tuple([id(layer) for layer in stack]), key)
         found = self._rows.get(at)
         if found is None:
             found = self._rows[at] = self._walk(stack, key)
         return found
 
-    def _walk(self, stack: Sequence[Sequence[Table]], key: Key) -> list[Cell]:
+    def _walk(self, stack: Sequence[Layer], key: Key) -> list[Cell]:
         resolver = self.resolver
         cells = [_State(self.atoms.everything, resolver.everything)]
-        steps = len(stack[0])
-        for step in range(steps):
-            tier = stack[0][step].tier
+        parts = [layer.parts[number] for layer, number in zip(stack, key, strict=True)]
+        active = {step for layer, number in zip(stack, key, strict=True) for step in layer.active[number]}
+        for step, first in enumerate(stack[0].tables):
+            tier = first.tier
+            if step not in active:
+                for cell in cells:
+                    cell.close("", 0, 0)
+                continue
             ranks: dict[Rank, dict[tuple[str, ...], list[Hit]]] = {}
+            commuting: dict[Rank, list[Together]] = {}
             must = may = 0
-            for depth, tables in enumerate(stack):
-                table = tables[step]
-                where, own, wide = key[depth * steps + step]
-                for place, (rules, isolations) in ((where, own), (None, wide)):
-                    if rules:
+            for layer, (where, matched) in zip(stack, parts, strict=True):
+                if not matched or step not in layer.steps:
+                    continue
+                table, at = layer.tables[step], layer.steps.index(step)
+                for place, (rules, isolations) in ((where, matched[at]), (None, matched[at + len(layer.steps)])):
+                    if rules and tier.commutes:
+                        for rank, together in table.together(resolver, place, rules):
+                            commuting.setdefault(rank, []).append(together)
+                    elif rules:
                         known = table.rules(resolver, place)
                         for code in rules:
                             standing = known[code >> 1]
                             policies = ranks.setdefault(standing.rank, {})
-                            policies.setdefault(() if tier.commutes else standing.key, []).append(
-                                (standing.group, code & 1)
-                            )
+                            policies.setdefault(standing.key, []).append((standing.group, code & 1))
                     for code in isolations:
                         other = table.isolations(resolver, place)[code >> 1][1]
                         may |= other[1]
                         if code & 1:
                             must |= other[0]
+            if len(active) == 1 and len(commuting) <= 1 and tier.end == "deny" and not ranks:
+                found = self._alone(next(iter(commuting.values()), []), must, may)
+                if found is not None:
+                    return found
+            for rank in sorted(commuting):
+                one, *others = commuting[rank]
+                cells = _together(cells, one.with_others(others))
             for rank in sorted(ranks):
                 hits = list(ranks[rank].values())
-                if tier.commutes:
-                    cells = _together(cells, hits[0])
-                elif len(hits) == 1:
-                    cells = _in_order(cells, hits[0])
-                else:
-                    cells = _tied(cells, hits)
+                cells = _in_order(cells, hits[0]) if len(hits) == 1 else _tied(cells, hits)
+            decided = True
             for cell in cells:
                 cell.close(tier.end, must, may)
+                decided = decided and not cell.undecided and cell.limits is None
+            if decided:
+                break
         return _merged([cell.cell() for cell in cells])
+
+    def _alone(self, rules: list[Together], must: int, may: int) -> list[Cell] | None:
+        """The same for a tier alone whose rules only allow, in closed form; `must` and `may`: what is isolated.
+
+        Open is what a rule surely allows or what is surely not isolated; possible is what possibly is either.
+        """
+        everything = self.resolver.everything
+        free, loose = everything & ~may, everything & ~must
+        by_answer: dict[tuple[int, int], int] = {}
+        rest = self.atoms.everything
+        if rules:
+            united = rules[0].with_others(rules[1:])
+            if united.action != "allow" or united.special:
+                return None
+            for mask, sure, possible in _disjoint(united.plain):
+                open_ = sure | free
+                answer = (open_, (possible | loose) & ~open_)
+                by_answer[answer] = by_answer.get(answer, 0) | mask
+                rest &= ~mask
+        if rest:
+            answer = (free, loose & ~free)
+            by_answer[answer] = by_answer.get(answer, 0) | rest
+        return [Cell(mask, *answer) for answer, mask in by_answer.items()]
 
 
 def _matched_by(fixed: list[Pair], slot: int) -> tuple[int, ...]:
@@ -460,21 +585,12 @@ def _cut(cells: list[_State], mask: int) -> list[_State]:
     return out
 
 
-def _together(cells: list[_State], hits: list[Hit]) -> list[_State]:
-    """All rules of one rank at once (they are of one action): the union of what they match."""
-    plain: dict[int, tuple[int, int]] = {}
-    special: list[Hit] = []
-    action = hits[0][0].action
-    for group, sure in hits:
-        if group.l7 is not None or group.exact:
-            special.append((group, sure))
-            continue
-        must = group.must if sure else 0
-        known = plain.get(group.mask)
-        plain[group.mask] = (must, group.may) if known is None else (known[0] | must, known[1] | group.may)
-    if special:
-        return _limiting(cells, action, plain, special)
-    pieces = _disjoint(plain)
+def _together(cells: list[_State], rules: Together) -> list[_State]:
+    """All rules of one rank at once: the union of what they match."""
+    if rules.special:
+        return _limiting(cells, rules)
+    action = rules.action
+    pieces = _disjoint(rules.plain)
     out: list[_State] = []
     for cell in cells:
         for mask, must, may in pieces:
@@ -510,21 +626,19 @@ def _disjoint(rules: dict[int, tuple[int, int]]) -> list[tuple[int, int, int]]:
     return out
 
 
-def _limiting(
-    cells: list[_State], action: str, plain: dict[int, tuple[int, int]], special: list[Hit]
-) -> list[_State]:
+def _limiting(cells: list[_State], rules: Together) -> list[_State]:
     """The same where some of the rules allow only some requests."""
-    for mask in [*plain, *(group.mask for group, _ in special)]:
+    for mask in [*rules.plain, *(group.mask for group, _ in rules.special)]:
         cells = _cut(cells, mask)
     for cell in cells:
         decided = 0
-        for mask, (must, may) in plain.items():
+        for mask, (must, may) in rules.plain.items():
             if cell.mask & mask:
-                cell.apply(action, may)
+                cell.apply(rules.action, may)
                 decided |= must
-        for group, sure in special:
+        for group, sure in rules.special:
             if cell.mask & group.mask:
-                cell.apply(action, group.may, group.l7, group.exact)
+                cell.apply(rules.action, group.may, group.l7, group.exact)
                 if sure:
                     decided |= group.must
         cell.undecided &= ~decided
@@ -574,6 +688,10 @@ def _merged(cells: list[Cell]) -> list[Cell]:
 
 def meet(left: list[Cell], right: list[Cell]) -> list[Cell]:
     """Both checkpoints: open where both are, possible where neither is closed."""
+    if len(left) == 1 or len(right) == 1:
+        one = left[0] if len(left) == 1 else right[0]
+        if not one.open and not one.maybe:
+            return [one]
     out = []
     for a in left:
         for b in right:

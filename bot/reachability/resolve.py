@@ -17,7 +17,7 @@ from bot.policies.model import (
     Or,
     Vocabulary,
 )
-from bot.reachability.endpoints import Universe
+from bot.reachability.endpoints import Universe, indices
 from bot.reachability.slots import Slot, judge, label_matches, leaf, unknown_address
 
 Pair = tuple[int, int]
@@ -42,7 +42,11 @@ class Resolver:
             for start, length in runs:
                 in_window |= ((1 << length) - 1) << start
         self.pods = in_window
-        self._loose = [i for i, slot in enumerate(universe.slots) if not in_window >> i & 1]
+        self._loose = indices(self.everything & ~in_window)
+        self._guests: dict[str, list[int]] = {}
+        for i in self._loose:
+            for namespace in {p.namespace for p in universe.slots[i].personas if p.kind == "pod"}:
+                self._guests.setdefault(namespace, []).append(i)
 
     def resolve(self, expr: Expr) -> Pair:
         """The slots that surely match, and those that possibly do (a superset)."""
@@ -108,15 +112,14 @@ class Resolver:
                 possible &= p
             must |= sure << run[0]
             may |= possible << run[0]
-        for i in self._loose:
+        for i in self._guests.get(namespace, ()):
             slot = self.universe.slots[i]
-            if any(p.kind == "pod" and p.namespace == namespace for p in slot.personas):
-                answers = [judge(part, slot, self.vocabulary) for part in parts]
-                sole = all(p.kind == "pod" and p.namespace == namespace for p in slot.personas)
-                if sole and all(s for s, _ in answers):
-                    must |= 1 << i
-                if all(p for _, p in answers):
-                    may |= 1 << i
+            answers = [judge(part, slot, self.vocabulary) for part in parts]
+            sole = all(p.kind == "pod" and p.namespace == namespace for p in slot.personas)
+            if sole and all(s for s, _ in answers):
+                must |= 1 << i
+            if all(p for _, p in answers):
+                may |= 1 << i
         return must, may
 
     def _window(self, run: tuple[int, int]) -> _Window:

@@ -11,7 +11,7 @@ from bot.policies.model import Checkpoint, Lowered, Policy
 from bot.policies.traffic import Atoms, Traffic
 from bot.reachability import exposures
 from bot.reachability.endpoints import Hypothetical, Row, Universe, build
-from bot.reachability.evaluate import Cell, Evaluator, Table, meet
+from bot.reachability.evaluate import Cell, Evaluator, Key, Layer, meet
 from bot.reachability.limits import join_limits
 from bot.reachability.resolve import Resolver
 from bot.reachability.used import used_by
@@ -19,7 +19,7 @@ from bot.reachability.used import used_by
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Snapshot
 
-Stack = list[list[Table]]
+Stack = list[Layer]
 _WHOLE = (address_line.ALL_V4, address_line.ALL_V6, address_line.ALL)
 
 
@@ -60,7 +60,7 @@ class World:
             shown + lowered.head.checkpoints,
         )
         self._stacks: dict[tuple[str, str, bool], Stack] = {}
-        self._tables: dict[tuple[object, ...], list[Table]] = {}
+        self._layers: dict[tuple[object, ...], Layer] = {}
 
     def policies(self, head: bool) -> tuple[Policy, ...]:
         """One side's policies, exposures' built-in ones included."""
@@ -69,48 +69,48 @@ class World:
         return self.lowered.base.policies + self.exposed.base
 
     def stack(self, checkpoint: Checkpoint, axis: str, head: bool) -> Stack:
-        """The tables of one side at one checkpoint: what both sides share, and what is only here."""
+        """The layers of one side at one checkpoint: what both sides share, and what is only here."""
         at = (checkpoint.name, axis, head)
         found = self._stacks.get(at)
         if found is None:
             own = self.only_head if head else self.only_base
             found = self._stacks[at] = [self._shared(checkpoint, axis, head)]
             if own:
-                found.append(self.evaluator.tables(checkpoint, axis, own))
+                found.append(self.evaluator.layer(checkpoint, axis, own))
         return found
 
-    def _shared(self, checkpoint: Checkpoint, axis: str, head: bool) -> list[Table]:
+    def _shared(self, checkpoint: Checkpoint, axis: str, head: bool) -> Layer:
         at = (checkpoint, axis)
-        found = self._tables.get(at)
+        found = self._layers.get(at)
         if found is None:
-            found = self._tables[at] = self.evaluator.tables(checkpoint, axis, self.common)
+            found = self._layers[at] = self.evaluator.layer(checkpoint, axis, self.common)
         return found
 
     def prepare(self) -> None:
-        """Build every table, so that signatures know all wide expressions before the first slot is looked at."""
+        """Build every layer, so that signatures know all wide expressions before the first slot is looked at."""
         for head in (False, True):
             for checkpoint in self.checkpoints[head]:
                 for axis in ("source", "destination"):
                     self.stack(checkpoint, axis, head)
 
-    def key(self, slot: int, axis: str, head: bool) -> tuple[object, ...]:
+    def key(self, slot: int, axis: str, head: bool) -> tuple[Key, ...]:
         """Slots with equal keys have equal cells."""
         return tuple([self.evaluator.key(self.stack(c, axis, head), slot) for c in self.checkpoints[head]])
 
-    def cells(self, slot: int, axis: str, head: bool, key: tuple[object, ...] | None = None) -> list[Cell]:
+    def cells(self, slot: int, axis: str, head: bool, key: tuple[Key, ...] | None = None) -> list[Cell]:
         """What is open between this slot and every slot at the other end, all checkpoints together."""
         if key is None:
             key = self.key(slot, axis, head)
         out: list[Cell] | None = None
         for checkpoint, own in zip(self.checkpoints[head], key, strict=False):
-            cells = self.evaluator.row(self.stack(checkpoint, axis, head), slot, own)  # type: ignore[arg-type]
+            cells = self.evaluator.row(self.stack(checkpoint, axis, head), slot, own)
             out = cells if out is None else meet(out, cells)
         if out is None:
             return [Cell(self.atoms.everything, self.resolver.everything, 0)]
         return out
 
     def row_cells(
-        self, row: Row, axis: str, head: bool, keys: Sequence[tuple[object, ...]] | None = None
+        self, row: Row, axis: str, head: bool, keys: Sequence[tuple[Key, ...]] | None = None
     ) -> list[Cell]:
         """The cells of an endpoint (any of its slots), folded to rows; none where it is absent on this side. `keys`: of its slots."""
         slots = row.head if head else row.base
@@ -134,6 +134,8 @@ class World:
                 for b in other
                 if a.mask & b.mask
             ]
+        if self.universe.alike:
+            return cells
         fold = self.universe.fold
         out = []
         for cell in cells:
