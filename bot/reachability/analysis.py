@@ -165,11 +165,11 @@ def _rows(world: World, explained: list[Explained], narrator: Narrator) -> tuple
     """
     limit = max(READABLE, 2 * _changed_rules(world))
     pieces = _grouped(explained)
-    if len(explained) > limit + MOST_ROWS and _count(_by_outcome(pieces)) > MOST_ROWS:
+    if len(explained) > 2 * MOST_ROWS and _count(_by_outcome(pieces)) > MOST_ROWS:
         return _summed(world, explained, narrator)
     shown, alike = _apart(world, pieces)
     for coarser in (_by_change, _by_outcome):
-        if _count(shown) > limit:
+        if _count(shown) > min(limit, MOST_ROWS):
             shown, alike = coarser(shown), coarser(alike)
     if _count(shown) + _count(alike) > MOST_ROWS:
         return _summed(world, explained, narrator)

@@ -19,6 +19,7 @@ from bot.reachability.world import World
 MOST = 32
 WORK = 4_000
 WIDE = 256
+FEW = 64
 Changed = tuple[str, str, str]
 
 
@@ -62,15 +63,11 @@ class Causes:
         self.movers = movers
         self._behind = behind
         self.regions = [_Folded(world, region) for region in regions]
-        self._home: dict[str, dict[int, list[_Folded]]] = {SOURCE: {}, DESTINATION: {}}
-        self._wide: dict[str, list[_Folded]] = {SOURCE: [], DESTINATION: []}
-        for region in self.regions:
-            for axis, bits in ((SOURCE, region.sources), (DESTINATION, region.destinations)):
-                if bits.bit_count() > 64:
-                    self._wide[axis].append(region)
-                else:
-                    for bit in indices(bits):
-                        self._home[axis].setdefault(bit, []).append(region)
+        self._home: dict[str, dict[int, list[_Folded]]] = {}
+        self._wide: dict[str, list[_Folded]] = {
+            SOURCE: [region for region in self.regions if region.sources.bit_count() > FEW],
+            DESTINATION: [region for region in self.regions if region.destinations.bit_count() > FEW],
+        }
         self._by_key = {
             False: {policy.key: policy for policy in world.only_base},
             True: {policy.key: policy for policy in world.only_head},
@@ -85,12 +82,12 @@ class Causes:
     def _explained(self, strips: Sequence[Strip]) -> list[Explained]:
         changed = {region.key for region in self.regions}
         if len(changed) == 1 and not self.movers.by_object:
-            return [_explained(strip, strip.fixed, strip.other, tuple(changed)) for strip in strips]
+            return [_explained(strip, strip.fixed, strip.other, tuple(changed)) for strip in _merged(strips)]
         if max(map(len, self._wide.values())) > WIDE:
             keys, count = self._few(changed, len(self.movers.by_object))
             return [
                 _explained(strip, strip.fixed, strip.other, () if count else self._with_moves(strip, keys), count)
-                for strip in strips
+                for strip in (_merged(strips) if count else strips)
             ]
         touched = [(strip, self._touching(strip)) for strip in strips]
         work = sum(2 * len(found) for _, found in touched if len(found) > 1)
@@ -122,7 +119,7 @@ class Causes:
         """The changed policies that can matter to a strip, with the rows at the other end where each does."""
         one = (strip.fixed & -strip.fixed).bit_length() - 1
         touching: dict[Changed, int] = {}
-        for region in (*self._home[strip.axis].get(one, ()), *self._wide[strip.axis]):
+        for region in (*self._near_rows(strip.axis).get(one, ()), *self._wide[strip.axis]):
             if strip.axis == SOURCE:
                 own, other = region.sources, region.destinations
             else:
@@ -130,6 +127,18 @@ class Causes:
             if own >> one & 1 and other & strip.other:
                 touching[region.key] = touching.get(region.key, 0) | (other & strip.other)
         return touching
+
+    def _near_rows(self, axis: str) -> dict[int, list[_Folded]]:
+        """The regions that are about few rows, by each of them."""
+        found = self._home.get(axis)
+        if found is None:
+            found = self._home[axis] = {}
+            for region in self.regions:
+                bits = region.sources if axis == SOURCE else region.destinations
+                if bits.bit_count() <= FEW:
+                    for bit in indices(bits):
+                        found.setdefault(bit, []).append(region)
+        return found
 
     def _explain(self, strip: Strip, touching: dict[Changed, int]) -> list[Explained]:
         if len(touching) == 1 and not self.movers.by_object and strip.other in touching.values():
@@ -310,19 +319,26 @@ def _explained(strip: Strip, rows: int, bits: int, keys: tuple[Changed, ...], to
     return Explained(sources, destinations, strip.profile, keys, too_many)
 
 
-def _united(pieces: Sequence[Explained]) -> list[Explained]:
+def _merged(strips: Sequence[Strip]) -> list[Strip]:
+    """Strips alike but for their fixed rows as one, where nobody asks for a class's own slots."""
+    fixed: dict[tuple[str, int, Profile], int] = {}
+    for strip in strips:
+        at = (strip.axis, strip.other, strip.profile)
+        fixed[at] = fixed.get(at, 0) | strip.fixed
+    return [Strip(axis, rows, other, profile, None, None) for (axis, other, profile), rows in fixed.items()]
+
+
+def _united(pieces: Iterable[Explained]) -> list[Explained]:
     """The same pairs in fewer pieces: those alike but for one end are one."""
-    by_destinations: dict[object, Explained] = {}
-    for piece in pieces:
-        at: object = piece[1:]
-        known = by_destinations.get(at)
-        by_destinations[at] = piece if known is None else piece._replace(sources=known.sources | piece.sources)
-    by_sources: dict[object, Explained] = {}
-    for piece in by_destinations.values():
-        at = (piece.sources, piece[2:])
-        known = by_sources.get(at)
-        by_sources[at] = piece if known is None else piece._replace(destinations=known.destinations | piece.destinations)
-    return list(by_sources.values())
+    by_destinations: dict[tuple[object, ...], int] = {}
+    for sources, *alike in pieces:
+        at = tuple(alike)
+        by_destinations[at] = by_destinations.get(at, 0) | sources
+    by_sources: dict[tuple[object, ...], int] = {}
+    for (destinations, *alike), sources in by_destinations.items():
+        at = (sources, *alike)
+        by_sources[at] = by_sources.get(at, 0) | destinations  # type: ignore[operator]
+    return [Explained(sources, destinations, *rest) for (sources, *rest), destinations in by_sources.items()]  # type: ignore[arg-type]
 
 
 def _by_membership(bits: int, sets: Sequence[tuple[Changed, int]]) -> list[tuple[int, tuple[Changed, ...]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.policies import addresses as address_line
@@ -82,6 +83,8 @@ class Universe:
 
     def fold(self, bits: int, head: bool) -> int:
         """Rows of one side that a bitset over slots touches."""
+        if self.alike:
+            return bits
         rows = bits & ((1 << self.width) - 1)
         if self.moved_count:
             block = ((1 << self.moved_count) - 1) << self.moved
@@ -475,10 +478,7 @@ def indices(bits: int) -> list[int]:
             out.append(low.bit_length() - 1)
             bits ^= low
         return out
-    text = bin(bits)[:1:-1]
-    out = []
-    at = text.find("1")
-    while at >= 0:
-        out.append(at)
-        at = text.find("1", at + 1)
-    return out
+    return list(compress(range(bits.bit_length()), bin(bits)[:1:-1].encode().translate(_BIT)))
+
+
+_BIT = bytes(at == ord("1") for at in range(256))

@@ -255,7 +255,7 @@ class Standing(NamedTuple):
 
 
 Matched = tuple[tuple[int, ...], tuple[int, ...]]
-Part = tuple["str | None", tuple[Matched, ...]]
+Part = tuple["str | None", tuple[Matched, ...], tuple[Matched, ...]]
 Key = tuple[int, ...]
 _NOTHING: Matched = ((), ())
 
@@ -291,21 +291,25 @@ def _united(items: list[Item], resolver: Resolver) -> list[_Group]:
 class Layer:
     """The tables of one set of policies at one checkpoint from one axis, and what each slot matches in them, as a number.
 
-    Slots of one number match the same rules and isolations of every table; `active`: in which steps they match any.
+    Slots of one number match the same rules and isolations of every table that has any (`steps`): `parts` tells which, and
+    `active` in which of the steps. 0: none.
     """
 
-    __slots__ = ("active", "at_home", "by_slot", "nothing", "numbers", "parts", "steps", "tables", "wide")
+    __slots__ = ("active", "at_home", "by_slot", "known", "numbers", "own", "parts", "steps", "tables", "wide", "wides")
 
     def __init__(self, tables: list[Table]) -> None:
         self.tables = tables
         self.steps = tuple([step for step, table in enumerate(tables) if not table.empty()])
+        nothing = (_NOTHING,) * len(self.steps)
         self.by_slot: dict[int, int] = {}
-        self.numbers: dict[Part, int] = {(None, ()): 0}
-        self.parts: list[Part] = [(None, ())]
+        self.numbers: dict[tuple[int, int], int] = {(0, 0): 0}
+        self.parts: list[Part] = [(None, nothing, nothing)]
         self.active: list[tuple[int, ...]] = [()]
-        self.nothing = (_NOTHING,) * len(self.steps)
-        self.at_home: dict[str, tuple[dict[int, Matched], ...]] = {}
-        self.wide: dict[object, tuple[Matched, ...]] = {}
+        self.at_home: dict[str, dict[int, int]] = {}
+        self.known: dict[object, int] = {}
+        self.own: list[tuple[str | None, tuple[Matched, ...]]] = [(None, nothing)]
+        self.wide: dict[int, int] = {}
+        self.wides: list[tuple[Matched, ...]] = [nothing]
 
 
 class Evaluator:
@@ -316,8 +320,9 @@ class Evaluator:
         self.resolver = resolver
         self.atoms = atoms
         self.wide_used = Used()
-        self._signatures: dict[int, tuple[object, ...]] = {}
-        self._rows: dict[tuple[object, ...], list[Cell]] = {}
+        self._signatures: dict[int, int] = {}
+        self._seen: dict[tuple[object, ...], int] = {}
+        self._rows: dict[tuple[tuple[int, int], ...], list[Cell]] = {}
 
     def layer(self, checkpoint: Checkpoint, axis: str, policies: Sequence[Policy]) -> Layer:
         """The layer of these policies: a table for each tier of a checkpoint."""
@@ -327,51 +332,74 @@ class Evaluator:
 
     def key(self, stack: Sequence[Layer], slot: int) -> Key:
         """Slots with equal keys have equal rows: the rules and isolations of every table that the slot matches."""
-        return tuple([layer.by_slot[slot] if slot in layer.by_slot else self._number(layer, slot) for layer in stack])
+        return tuple(
+            [layer.by_slot[slot] if slot in layer.by_slot else self.numbers(layer, (slot,))[0] for layer in stack]
+        )
 
     def numbers(self, layer: Layer, slots: Sequence[int]) -> list[int]:
         """What each of these slots matches in one layer."""
-        known, number = layer.by_slot, self._number
         if not layer.steps:
             return [0] * len(slots)
-        return [known[slot] if slot in known else number(layer, slot) for slot in slots]
-
-    def _number(self, layer: Layer, slot: int) -> int:
-        number = 0
-        if layer.steps:
-            where = self.universe.slots[slot].namespace
-            homes = layer.at_home.get(where)
-            if homes is None:
-                tables = [layer.tables[step] for step in layer.steps]
-                homes = layer.at_home[where] = tuple([table.at_home(self.resolver, where) for table in tables])
-            own = tuple([home.get(slot, _NOTHING) for home in homes])
+        known, numbers, wide, all_slots = layer.by_slot, layer.numbers, layer.wide, self.universe.slots
+        for slot in slots:
+            if slot in known:
+                continue
+            where = all_slots[slot].namespace
+            home = layer.at_home.get(where)
+            if home is None:
+                home = self._at_home(layer, where)
             signature = self.signature(slot)
-            wide = layer.wide.get(signature)
-            if wide is None:
-                wide = layer.wide[signature] = tuple([self._wide(layer.tables[step], slot) for step in layer.steps])
-            part: Part = (where if own != layer.nothing else None, own + wide)
-            number = layer.numbers.setdefault(part, len(layer.parts))
-            if number == len(layer.parts):
-                layer.parts.append(part)
-                pairs = zip(layer.steps, own, wide, strict=True)
-                layer.active.append(tuple([step for step, a, b in pairs if a is not _NOTHING or b != _NOTHING]))
-        layer.by_slot[slot] = number
+            abroad = wide.get(signature)
+            if abroad is None:
+                abroad = self._wide(layer, slot, signature)
+            at = (home.get(slot, 0), abroad)
+            number = numbers.get(at)
+            if number is None:
+                number = self._number(layer, at)
+            known[slot] = number
+        return [known[slot] for slot in slots]
+
+    def _at_home(self, layer: Layer, where: str) -> dict[int, int]:
+        """For the slots of one namespace, a number for what they match of its own rules; those left out match nothing."""
+        tables = [layer.tables[step].at_home(self.resolver, where) for step in layer.steps]
+        known = layer.known
+        found = layer.at_home[where] = {}
+        for slot in {slot: None for table in tables for slot in table}:
+            own = (where, tuple([table.get(slot, _NOTHING) for table in tables]))
+            number = found[slot] = known.setdefault(own, len(layer.own))
+            if number == len(layer.own):
+                layer.own.append(own)
+        return found
+
+    def _wide(self, layer: Layer, slot: int, signature: int) -> int:
+        """A number for what a slot matches of the rules that are of no namespace, found once for each signature."""
+        matched = []
+        for step in layer.steps:
+            table = layer.tables[step]
+            rules = [standing.group.fixed for standing in table.rules(self.resolver, None)]
+            isolations = [fixed for fixed, _ in table.isolations(self.resolver, None)]
+            matched.append((_matched_by(rules, slot), _matched_by(isolations, slot)))
+        wide = tuple(matched)
+        number = layer.wide[signature] = 0 if wide == layer.wides[0] else layer.known.setdefault(wide, len(layer.wides))
+        if number == len(layer.wides):
+            layer.wides.append(wide)
         return number
 
-    def _wide(self, table: Table, slot: int) -> Matched:
-        """What of the table's wide rules a slot matches; found once for each signature."""
-        rules = [standing.group.fixed for standing in table.rules(self.resolver, None)]
-        isolations = [fixed for fixed, _ in table.isolations(self.resolver, None)]
-        return (_matched_by(rules, slot), _matched_by(isolations, slot))
+    def _number(self, layer: Layer, at: tuple[int, int]) -> int:
+        (where, own), wide = layer.own[at[0]], layer.wides[at[1]]
+        number = layer.numbers[at] = len(layer.parts)
+        layer.parts.append((where, own, wide))
+        pairs = zip(layer.steps, own, wide, strict=True)
+        layer.active.append(tuple([step for step, a, b in pairs if a != _NOTHING or b != _NOTHING]))
+        return number
 
-    def signature(self, slot: int) -> tuple[object, ...]:
-        """What wide expressions can see of a slot."""
+    def signature(self, slot: int) -> int:
+        """A number for what wide expressions can see of a slot."""
         found = self._signatures.get(slot)
         if found is None:
             seen = self.universe.slots[slot]
-            if seen.kind != "pod":
-                found = (slot,)
-            else:
+            sight: tuple[object, ...] = (slot,)
+            if seen.kind == "pod":
                 persona, used = seen.personas[0], self.wide_used
                 labels = tuple(
                     [
@@ -382,21 +410,22 @@ class Evaluator:
                     ]
                 )
                 ports = persona.ports if used.ports else ()
-                found = (
+                sight = (
                     labels,
                     ports,
                     persona.addresses if used.addresses else None,
                     persona.namespace if persona.namespace in used.namespaces else None,
                     seen.identity if seen.identity in used.identities else None,
                 )
-            self._signatures[slot] = found
+            found = self._signatures[slot] = self._seen.setdefault(sight, len(self._seen))
         return found
 
     def row(self, stack: Sequence[Layer], slot: int, key: Key | None = None) -> list[Cell]:
         """The cells of one slot at one checkpoint: a partition of all atoms, with what is open at the other end."""
         if key is None:
             key = self.key(stack, slot)
-        at = (tuple([id(layer) for layer in stack]), key)
+        # Layers that nothing is matched of change nothing: both sides often have these rows in common.
+        at = tuple([(id(layer), number) for layer, number in zip(stack, key, strict=True) if number])
         found = self._rows.get(at)
         if found is None:
             found = self._rows[at] = self._walk(stack, key)
@@ -405,7 +434,7 @@ class Evaluator:
     def _walk(self, stack: Sequence[Layer], key: Key) -> list[Cell]:
         resolver = self.resolver
         cells = [_State(self.atoms.everything, resolver.everything)]
-        parts = [layer.parts[number] for layer, number in zip(stack, key, strict=True)]
+        met = [(layer, layer.parts[number]) for layer, number in zip(stack, key, strict=True) if number]
         active = {step for layer, number in zip(stack, key, strict=True) for step in layer.active[number]}
         for step, first in enumerate(stack[0].tables):
             tier = first.tier
@@ -416,11 +445,11 @@ class Evaluator:
             ranks: dict[Rank, dict[tuple[str, ...], list[Hit]]] = {}
             commuting: dict[Rank, list[Together]] = {}
             must = may = 0
-            for layer, (where, matched) in zip(stack, parts, strict=True):
-                if not matched or step not in layer.steps:
+            for layer, (where, own, wide) in met:
+                if step not in layer.steps:
                     continue
                 table, at = layer.tables[step], layer.steps.index(step)
-                for place, (rules, isolations) in ((where, matched[at]), (None, matched[at + len(layer.steps)])):
+                for place, (rules, isolations) in ((where, own[at]), (None, wide[at])):
                     if rules and tier.commutes:
                         for rank, together in table.together(resolver, place, rules):
                             commuting.setdefault(rank, []).append(together)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from bot.errors import InternalError
@@ -19,7 +20,7 @@ from bot.reachability.limits import wider
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
-    from bot.manifests.snapshot import Object, Snapshot
+    from bot.manifests.snapshot import Object, Snapshot, Workload
     from bot.policies.dns_rules import Lookup
     from bot.policies.http_rules import Request
     from bot.policies.l7 import L7, Payload, Verdict
@@ -47,7 +48,6 @@ class Narrator:
         self._first: dict[int, int] = {}
         self._told: dict[Key, PolicyText] = {}
         self._objects: dict[bool, dict[Key, Object]] = {}
-        self._ports: dict[tuple[str, str, str], list[int]] | None = None
 
     def change(self, sources: int, destinations: int, profile: Profile, keys: tuple[Key, ...], too_many: int) -> Change:
         """One row. `too_many`: that many changed objects touch it, so that no smallest set of causes was looked for."""
@@ -353,13 +353,19 @@ class Narrator:
     def _declared(self, row: Row) -> list[int]:
         if row.kind != "workload":
             return []
-        if self._ports is None:
-            self._ports = {}
-            for snapshot in self.world.snapshots:
-                for workload in snapshot.workloads:
-                    points = [port.protocol << 16 | port.number for port in workload.ports]
-                    self._ports.setdefault((workload.namespace, workload.kind, workload.name), []).extend(points)
-        return sorted(set(self._ports.get((row.identity[1], row.identity[2], row.identity[3]), [])))
+        _, *key = row.identity
+        found: set[int] = set()
+        for snapshot in self.world.snapshots:
+            workloads = snapshot.workloads
+            at = bisect_left(workloads, key, key=_place)
+            while at < len(workloads) and _place(workloads[at]) == key:
+                found.update(port.protocol << 16 | port.number for port in workloads[at].ports)
+                at += 1
+        return sorted(found)
+
+
+def _place(workload: Workload) -> list[str]:
+    return [workload.namespace, workload.kind, workload.name]
 
 
 def kind_of(profile: Profile) -> str:
