@@ -14,10 +14,10 @@ from bot.gate.ends import PODS, End, declared_ports, end, traffic_to
 from bot.policies.model import Lowered
 from bot.policies.traffic import TCP, Traffic
 from bot.reachability.ask import Questions
+from bot.reachability.cells import Cell
 from bot.reachability.change import EndpointFacts, Witness
 from bot.reachability.decide import Judge, point_words
 from bot.reachability.endpoints import Hypothetical, Row, indices
-from bot.reachability.evaluate import Cell
 from bot.reachability.explain import Probe
 from bot.reachability.facts import Names
 from bot.reachability.hypothetical import representatives

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.lint import scope
+from bot.lint.allowing import Allowing, allowing
 from bot.lint.matching import Pods, namespaces_of, without_ports
 from bot.lint.near import Speller, holds, labels_asked
+from bot.lint.numbered import Numbered, numbered
 from bot.lint.written import value_at
 from bot.policies import addresses as address_line
 from bot.policies.model import Expr, Origin, Policy, Rule
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from bot.manifests.exposures import Exposure
     from bot.manifests.snapshot import Object, Snapshot, Workload
     from bot.policies.model import Lowered, Problem, Section
-    from bot.reachability.evaluate import Cell
+    from bot.reachability.cells import Cell
 
 DNS_PODS = Hypothetical((("k8s-app", "kube-dns"),), "kube-system")
 LABELS_OF_DNS = (("k8s-app", "kube-dns"), ("app.kubernetes.io/name", "coredns"))
@@ -88,8 +90,9 @@ class Run:
         self.snapshots = (base, head)
         self.pods = (Pods(base, lowered.vocabulary, False), Pods(head, lowered.vocabulary, True))
         self.scope = scope.scope(base, head, lowered, self.pods) if narrowed else None
-        self.memo: dict[tuple[str, object], Any] = {}
+        self.memo: dict[tuple[object, ...], Any] = {}
         self._world: World | None = None
+        self._numbered: tuple[Numbered | None] | None = None
         self.enforced = (lowered.base, lowered.head)
         self.judged = (base, head)
         if self.scope is not None:
@@ -105,9 +108,19 @@ class Run:
             lowered = self.lowered
             if self.scope is not None:
                 lowered = lowered._replace(base=self.enforced[0], head=self.enforced[1])
-            scrapers = dict.fromkeys(pod for side in self.snapshots for pod in operated_scrapers(side))
-            self._world = World(*self.judged, lowered, (DNS_PODS, *scrapers), cuts)
+            self._world = World(*self.judged, lowered, self._strangers(), cuts)
         return self._world
+
+    def _strangers(self) -> tuple[Hypothetical, ...]:
+        scrapers = dict.fromkeys(pod for side in self.snapshots for pod in operated_scrapers(side))
+        return (DNS_PODS, *scrapers)
+
+    @property
+    def numbered(self) -> Numbered | None:
+        """The pods by the slots that they have in the world, where that can be told without it."""
+        if self._numbered is None:
+            self._numbered = (numbered(*self.judged, self.lowered, self._strangers()),)
+        return self._numbered[0]
 
 
 class Context:
@@ -126,6 +139,16 @@ class Context:
         self.chain = self.enforced if run.scope is None else scope.chain(self.enforced, run.scope.reported)
         self.problems: tuple[Problem, ...] = run.lowered.problems_head if head else run.lowered.problems_base
         self._cache: dict[object, Any] = {}
+        self._alone: Context | None = None
+
+    @property
+    def alone(self) -> Context:
+        """This side with only those policies in `chain` that a rule which looks at each alone can find other things of than before."""
+        if self.run.scope is None:
+            return self
+        if self._alone is None:
+            self._alone = _Alone(self, self.run.scope.fresh)
+        return self._alone
 
     # --- Policies ---
 
@@ -180,7 +203,9 @@ class Context:
 
     def bits(self, expr: Expr) -> int:
         """The slots of this side that surely match."""
-        return self.run.world.resolver.resolve(expr)[0] & self.slots
+        numbers = self.run.numbered
+        found = numbers.bits(expr) if numbers is not None else None
+        return (self.run.world.resolver.resolve(expr)[0] if found is None else found) & self.slots
 
     @property
     def slots(self) -> int:
@@ -195,6 +220,9 @@ class Context:
     def _slots(self) -> tuple[int, dict[int, Workload]]:
         from bot.reachability.resolve import bits_at
 
+        numbers = self.run.numbered
+        if numbers is not None:
+            return numbers.sides[self.head], numbers.pods[self.head]
         own: dict[tuple[str, ...], Workload] = {
             ("workload", *_identity(w)): w for w in reversed(self.run.judged[self.head].workloads)
         }
@@ -360,6 +388,10 @@ class Context:
                 out |= cell.open | cell.maybe
         return out
 
+    def allowing(self, direction: str) -> Allowing | None:
+        """The allow rules of a direction, where they alone decide."""
+        return self.once(f"allowing {direction}", lambda: allowing(self.run, self.enforced, direction))  # type: ignore[no-any-return]
+
     def opens(self, direction: str, slot: int, mask: int) -> int:
         """The same for any traffic of a mask of atoms."""
         out = 0
@@ -457,6 +489,23 @@ class Context:
                         if _matches(backend.selector, workload.labels) and exposure not in out.get(slot, ()):
                             out.setdefault(slot, []).append(exposure)
         return out
+
+
+class _Alone(Context):
+    """A side with fewer policies to report on; what does not come of those is worked out once for both."""
+
+    def __init__(self, whole: Context, fresh: frozenset[int]) -> None:
+        super().__init__(whole.run, whole.head)
+        self.chain = whole.chain._replace(policies=tuple(p for p in whole.chain.policies if id(p) in fresh))
+        self._whole = whole
+        self._alone = self
+
+    def once(self, what: str, make: Any) -> Any:
+        """As of the whole side, but for what is made of the policies to report on."""
+        return super().once(what, make) if what in _OF_CHAIN else self._whole.once(what, make)
+
+
+_OF_CHAIN = frozenset({"views", "peers", "halves", "rules_with_ports"})
 
 
 def slots_by_namespace(context: Context) -> Mapping[str, list[tuple[int, Workload]]]:

@@ -13,7 +13,7 @@ from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
-    from bot.reachability.evaluate import Cell
+    from bot.reachability.cells import Cell
 
 
 def side(context: Context) -> int:

@@ -9,10 +9,10 @@ from bot.policies.model import Assumption, Lowered
 from bot.policies.traffic import Traffic
 from bot.reachability.because import Doubts, Hanging, about, assumed
 from bot.reachability.causes import MOST, Causes, Explained
+from bot.reachability.cells import Cell
 from bot.reachability.change import Change, EndpointFacts, PairChange, Path, PolicyText, Totals
-from bot.reachability.diff import Profile, strips
+from bot.reachability.diff import Profile, regions_of, strips
 from bot.reachability.endpoints import indices
-from bot.reachability.evaluate import Cell
 from bot.reachability.facts import Names
 from bot.reachability.group import rectangles
 from bot.reachability.hypothetical import Representatives, representatives
@@ -126,11 +126,13 @@ def compare(
     """What changed between two sides. `pairs`: list every changed pair too; `full`: evaluate all rows, not only what can have changed."""
     found = representatives(base, head, lowered, complete=complete)
     world = World(base, head, lowered, found.pods)
-    changed, regions = strips(world, full)
+    regions = regions_of(world)
     names = Names(world.universe, base, head)
     through = Through(world)
     causes = Causes(world, regions, movers(world), through.behind)
-    explained = [piece._replace(causes=through.behind(piece.causes)) for piece in causes.explain(changed)]
+    explained = [
+        piece._replace(causes=through.behind(piece.causes)) for piece in causes.explain(strips(world, regions, full))
+    ]
     narrator = Narrator(world, names)
     changes = _rows(world, explained, narrator)
     touched = 0

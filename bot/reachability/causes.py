@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from bot.policies.model import Checkpoint, Policy
+from bot.reachability.cells import Cell, meet
 from bot.reachability.diff import DESTINATION, SOURCE, Profile, Region, Strip
 from bot.reachability.endpoints import indices
-from bot.reachability.evaluate import Cell, Layer, meet
 from bot.reachability.limits import limited, limited_to
+from bot.reachability.tables import Layer
 from bot.reachability.world import World
 
 MOST = 32
@@ -75,11 +76,11 @@ class Causes:
         self._partial: dict[tuple[object, ...], list[Cell]] = {}
         self._layers: dict[tuple[object, ...], Layer] = {}
 
-    def explain(self, strips: Sequence[Strip]) -> list[Explained]:
+    def explain(self, strips: Iterable[Strip]) -> list[Explained]:
         """The pairs of all strips, split by cause. Where choosing among several causes is too much work, all are named."""
         return _united(self._explained(strips))
 
-    def _explained(self, strips: Sequence[Strip]) -> list[Explained]:
+    def _explained(self, strips: Iterable[Strip]) -> list[Explained]:
         changed = {region.key for region in self.regions}
         if len(changed) == 1 and not self.movers.by_object:
             return [_explained(strip, strip.fixed, strip.other, tuple(changed)) for strip in _merged(strips)]
@@ -319,7 +320,7 @@ def _explained(strip: Strip, rows: int, bits: int, keys: tuple[Changed, ...], to
     return Explained(sources, destinations, strip.profile, keys, too_many)
 
 
-def _merged(strips: Sequence[Strip]) -> list[Strip]:
+def _merged(strips: Iterable[Strip]) -> list[Strip]:
     """Strips alike but for their fixed rows as one, where nobody asks for a class's own slots."""
     fixed: dict[tuple[str, int, Profile], int] = {}
     for strip in strips:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier, home
+from bot.reachability.cells import Cell, meet
 from bot.reachability.endpoints import ADDED, REMOVED, STAYS, indices
-from bot.reachability.evaluate import Cell, Key
 from bot.reachability.limits import Span, differs, spans
 from bot.reachability.resolve import Pair, bits_at
+from bot.reachability.tables import Key, Layer, Run
 from bot.reachability.world import World
 
 SOURCE, DESTINATION = "source", "destination"
@@ -50,9 +52,8 @@ class Region(NamedTuple):
     destinations: int
 
 
-def strips(world: World, everything: bool = False) -> tuple[list[Strip], list[Region]]:
-    """Every changed pair, once, and the regions of the changed policies. `everything`: evaluate all rows, changed or not."""
-    regions = _regions(world)
+def strips(world: World, regions: Sequence[Region], everything: bool = False) -> Iterator[Strip]:
+    """Every changed pair, once. `regions`: those of the changed policies; `everything`: evaluate all rows, changed or not."""
     universe = world.universe
     rows, columns = _moved(world)
     if everything or _tiers_differ(world):
@@ -71,8 +72,8 @@ def strips(world: World, everything: bool = False) -> tuple[list[Strip], list[Re
     # Where nearly all are looked at from one end, the few that are left cost less than the other end.
     if columns.bit_count() > (universe.sources & ~rows).bit_count():
         rows, columns = universe.sources, 0
-    out = _evaluate(world, rows, SOURCE, 0)
-    return out + _evaluate(world, columns, DESTINATION, rows), regions
+    yield from _evaluate(world, rows, SOURCE, 0)
+    yield from _evaluate(world, columns, DESTINATION, rows)
 
 
 def _moved(world: World) -> tuple[int, int]:
@@ -93,7 +94,8 @@ def _tiers_differ(world: World) -> bool:
 # --- Regions: where a changed policy may matter ---
 
 
-def _regions(world: World) -> list[Region]:
+def regions_of(world: World) -> list[Region]:
+    """The regions of the changed policies."""
     before = {policy.key: policy for policy in world.only_base}
     after = {policy.key: policy for policy in world.only_head}
     tiers = {(c.name, tier.name): (c, tier) for side in world.checkpoints for c in side for tier in c.tiers}
@@ -193,35 +195,117 @@ class _IsolationTotals:
 # --- Evaluation of what may have changed ---
 
 
-def _evaluate(world: World, fixed: int, axis: str, done: int) -> list[Strip]:
+class _Class(NamedTuple):
+    """Fixed rows that both sides' rules take alike: the keys of their slots by side, whether they are inside, their bits.
+
+    `run`: the slots of the only namespace that they are in, where their rows can be told in parts (`Evaluator.parts`).
+    """
+
+    base: Keys
+    head: Keys
+    inside: bool
+    rows: int
+    run: Run | None = None
+
+
+def _evaluate(world: World, fixed: int, axis: str, done: int) -> Iterator[Strip]:
     """All changed pairs of the fixed rows, except with rows of `done` (bits of sources, for columns) at the other end."""
     universe = world.universe
-
-    classes = _classes(world, fixed, axis)
-    ends = universe.destinations if axis == SOURCE else universe.sources
-    out: list[Strip] = []
-    for base_keys, head_keys, inside, rows in classes:
-        row = universe.rows[(rows & -rows).bit_length() - 1]
-        allowed = (ends if inside else ends & universe.inside) & ~done
-        before, after = (
-            world.row_cells(row, axis, head, keys) for head, keys in ((False, base_keys), (True, head_keys))
-        )
-        own = ADDED if not row.base else REMOVED if not row.head else STAYS
+    ends = (universe.destinations if axis == SOURCE else universe.sources) & ~done
+    parts = _Parts(world, axis, ends)
+    for found in _classes(world, fixed, axis):
+        row = universe.rows[(found.rows & -found.rows).bit_length() - 1]
         first = (row.base[0] if row.base else None, row.head[0] if row.head else None)
-        out += [
-            Strip(axis, rows, bits, found, *first) for bits, found in profiles(world, before, after, allowed, own, axis)
+        if found.run is not None:
+            changed = parts.changed(found, found.run)
+        else:
+            allowed = ends if found.inside else ends & universe.inside
+            before, after = (
+                world.row_cells(row, axis, head, keys) for head, keys in ((False, found.base), (True, found.head))
+            )
+            own = ADDED if not row.base else REMOVED if not row.head else STAYS
+            states = [(rows, _ends(own, other, axis)) for rows, other in universe.states]
+            changed = profiles(world.atoms.everything, before, after, allowed, states)
+        for bits, profile in changed:
+            yield Strip(axis, found.rows, bits, profile, *first)
+
+
+class _Parts:
+    """Changed pairs of rows that are told in parts: what is far of a namespace and what is in it, each found once."""
+
+    def __init__(self, world: World, axis: str, ends: int) -> None:
+        self.world = world
+        self.ends = ends
+        self.stacks = _stacks(world, axis)
+        self.states = [(rows, _ends(STAYS, other, axis)) for rows, other in world.universe.states]
+        self._cells: dict[tuple[tuple[int, ...], bool], list[Cell]] = {}
+        self._far: dict[object, list[tuple[int, Profile]]] = {}
+        self._near: dict[object, list[tuple[int, Profile]]] = {}
+
+    def changed(self, found: _Class, run: Run) -> list[tuple[int, Profile]]:
+        """The rows at the other end whose traffic with these differs, by what they had and have."""
+        parts = self.world.evaluator.parts
+        sides = [
+            [parts(stack, key, run) for stack, key in zip(stacks, keys[0], strict=True)]
+            for stacks, keys in zip(self.stacks, (found.base, found.head), strict=True)
         ]
-    return out
+        far, near = (tuple([tuple([one[at] for one in side]) for side in sides]) for at in (0, 1))
+        start, own = run[0], (1 << run[1]) - 1
+        out: dict[Profile, int] = {}
+        window = own << start
+        for bits, profile in self._changed_far(far):
+            bits &= ~window
+            if bits:
+                out[profile] = bits
+        for bits, profile in self._changed_near(near, self.ends >> start & own):
+            out[profile] = out.get(profile, 0) | bits << start
+        return [(bits, profile) for profile, bits in out.items()]
+
+    def _changed_far(self, sides: tuple[tuple[int, ...], ...]) -> list[tuple[int, Profile]]:
+        found = self._far.get(sides)
+        if found is None:
+            before, after = (self._both(side, head) for side, head in zip(sides, (False, True), strict=True))
+            everything = self.world.atoms.everything
+            found = self._far[sides] = profiles(everything, before, after, self.ends, self.states)
+        return found
+
+    def _changed_near(self, sides: tuple[tuple[int, ...], ...], ends: int) -> list[tuple[int, Profile]]:
+        at = (sides, ends)
+        found = self._near.get(at)
+        if found is None:
+            before, after = (self._met(side) for side in sides)
+            everything = self.world.atoms.everything
+            found = self._near[at] = profiles(everything, before, after, ends, [(ends, "")])
+        return found
+
+    def _both(self, numbers: tuple[int, ...], head: bool) -> list[Cell]:
+        """All checkpoints together, over rows."""
+        at = (numbers, head)
+        if at not in self._cells:
+            self._cells[at] = self.world.folded([self._met(numbers)], head)
+        return self._cells[at]
+
+    def _met(self, numbers: tuple[int, ...]) -> list[Cell]:
+        cells = [self.world.evaluator.cells(number) for number in numbers]
+        out = cells[0]
+        for other in cells[1:]:
+            out = meet(out, other)
+        return out
 
 
-def _classes(world: World, fixed: int, axis: str) -> list[tuple[Keys, Keys, bool, int]]:
-    """The fixed rows by what both sides' rules take alike: the keys of their slots, whether they are inside, their bits."""
+def _stacks(world: World, axis: str) -> list[list[list[Layer]]]:
+    """The layers of each checkpoint, of the base and of the head."""
+    return [[world.stack(checkpoint, axis, head) for checkpoint in world.checkpoints[head]] for head in (False, True)]
+
+
+def _classes(world: World, fixed: int, axis: str) -> list[_Class]:
+    """The fixed rows by class, in the order of their first ones."""
     universe = world.universe
-    stacks = [[world.stack(checkpoint, axis, head) for checkpoint in world.checkpoints[head]] for head in (False, True)]
+    stacks = _stacks(world, axis)
     layers = list({id(layer): layer for side in stacks for stack in side for layer in stack}.values())
     place = {id(layer): at for at, layer in enumerate(layers)}
     settled = indices(fixed & universe.settled)
-    numbers = (
+    numbers: Iterable[tuple[int, ...]] = (
         zip(*[world.evaluator.numbers(layer, settled) for layer in layers], strict=True)
         if layers
         else [()] * len(settled)
@@ -229,32 +313,42 @@ def _classes(world: World, fixed: int, axis: str) -> list[tuple[Keys, Keys, bool
     by_numbers: dict[tuple[int, ...], list[int]] = {}
     for bit, own in zip(settled, numbers, strict=True):
         by_numbers.setdefault(own, []).append(bit)
-    out: list[tuple[Keys, Keys, bool, int]] = []
+    runs: dict[str, Run | None] = {}
+    out: list[_Class] = []
     for own, bits in by_numbers.items():
         keys = [(tuple([tuple([own[place[id(layer)]] for layer in stack]) for stack in side]),) for side in stacks]
         rows = bits_at(bits)
+        run = None
+        where = next((layer.where(one) for layer, one in zip(layers, own, strict=True) if layer.where(one)), None)
+        if where is not None:
+            if where not in runs:
+                runs[where] = world.resolver.run_of(where)
+            run = runs[where]
         for part, inside in ((rows & universe.inside, True), (rows & ~universe.inside, False)):
             if part:
-                out.append((keys[0], keys[1], inside, part))
+                out.append(_Class(keys[0], keys[1], inside, part, run if inside else None))
 
     def keys_of(slots: tuple[int, ...], head: bool) -> Keys:
         return tuple([world.key(slot, axis, head) for slot in slots])
 
-    others: dict[tuple[Keys, Keys, object, int], int] = {}
+    others: dict[tuple[Keys, Keys, object, bool], int] = {}
     for bit in indices(fixed & ~universe.settled):
         row = universe.rows[bit]
         # What a moved row would have with only its move, or only the policies, changed is part of what causes it.
         crossed = () if row.base == row.head else (keys_of(row.base, True), keys_of(row.head, False))
-        at = (keys_of(row.base, False), keys_of(row.head, True), crossed, universe.inside >> bit & 1)
+        at = (keys_of(row.base, False), keys_of(row.head, True), crossed, bool(universe.inside >> bit & 1))
         others[at] = others.get(at, 0) | 1 << bit
-    out += [(before, after, bool(inside), rows) for (before, after, _, inside), rows in others.items()]
-    return sorted(out, key=lambda found: found[3] & -found[3])
+    out += [_Class(before, after, inside, rows) for (before, after, _, inside), rows in others.items()]
+    return sorted(out, key=lambda found: found.rows & -found.rows)
 
 
 def profiles(
-    world: World, before: list[Cell], after: list[Cell], allowed: int, own: str, axis: str
+    atoms: int, before: list[Cell], after: list[Cell], allowed: int, states: list[tuple[int, str]]
 ) -> list[tuple[int, Profile]]:
-    """The rows at the other end whose traffic differs, by what they had and have."""
+    """The rows at the other end (of those `allowed`) whose traffic differs, by what they had and have.
+
+    `atoms`: the mask of all; `states`: all rows, by which end is new or gone.
+    """
     crossed = []
     requests: list[tuple[int, Span]] = []
     changed = 0
@@ -274,7 +368,7 @@ def profiles(
     changed &= allowed
     if not changed:
         return []
-    width = world.atoms.everything.bit_length()
+    width = atoms.bit_length()
     split = [(changed, 0)]
     for mask, *values in crossed:
         for value in values:
@@ -294,10 +388,8 @@ def profiles(
         at = (packed, noted)
         united[at] = united.get(at, 0) | bits
     out = []
-    states = [(part, _ends(own, other, axis)) for part, other in world.universe.states]
-    every = world.atoms.everything
     for (packed, noted), bits in united.items():
-        masks = (packed & every, packed >> width & every, packed >> 2 * width & every, packed >> 3 * width)
+        masks = (packed & atoms, packed >> width & atoms, packed >> 2 * width & atoms, packed >> 3 * width)
         if masks[:2] == masks[2:] and not any(differs(span) for span in noted):
             continue
         for part, endpoint in states:

@@ -48,6 +48,15 @@ class Resolver:
             for namespace in {p.namespace for p in universe.slots[i].personas if p.kind == "pod"}:
                 self._guests.setdefault(namespace, []).append(i)
 
+    def run_of(self, namespace: str) -> tuple[int, int] | None:
+        """Where all endpoints that are in this namespace stand, if that is one run of pods that both sides see alike."""
+        runs = self.universe.windows.get(namespace, ())
+        if len(runs) != 1 or namespace in self._guests:
+            return None
+        (start, length) = runs[0]
+        bits = ((1 << length) - 1) << start
+        return runs[0] if bits & ~self.universe.settled == 0 else None
+
     def resolve(self, expr: Expr) -> Pair:
         """The slots that surely match, and those that possibly do (a superset)."""
         known = self._by_id.get(id(expr))

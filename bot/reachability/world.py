@@ -10,10 +10,12 @@ from bot.policies import intervals
 from bot.policies.model import Checkpoint, Lowered, Policy
 from bot.policies.traffic import Atoms, Traffic
 from bot.reachability import exposures
+from bot.reachability.cells import Cell, meet
 from bot.reachability.endpoints import Hypothetical, Row, Universe, build
-from bot.reachability.evaluate import Cell, Evaluator, Key, Layer, meet
+from bot.reachability.evaluate import Evaluator
 from bot.reachability.limits import join_limits
 from bot.reachability.resolve import Resolver
+from bot.reachability.tables import Key, Layer
 from bot.reachability.used import used_by
 
 if TYPE_CHECKING:
@@ -109,9 +111,7 @@ class World:
             return [Cell(self.atoms.everything, self.resolver.everything, 0)]
         return out
 
-    def row_cells(
-        self, row: Row, axis: str, head: bool, keys: Sequence[tuple[Key, ...]] | None = None
-    ) -> list[Cell]:
+    def row_cells(self, row: Row, axis: str, head: bool, keys: Sequence[tuple[Key, ...]] | None = None) -> list[Cell]:
         """The cells of an endpoint (any of its slots), folded to rows; none where it is absent on this side. `keys`: of its slots."""
         slots = row.head if head else row.base
         parts = [self.cells(slot, axis, head, keys[at] if keys else None) for at, slot in enumerate(slots)]
