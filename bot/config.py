@@ -25,6 +25,7 @@ KUBE_APISERVER = ("external", "node")
 PROTOCOLS = ("tcp", "udp", "sctp")
 SCHEMES = ("ns", "label", "ip", "cidr", "entity", "fqdn", "node", "host", "ingress")
 RENDERERS = ("kustomize", "helm")
+PLUGINS = ("helm",)
 RENDERED_CHART = ("chart", "release", "namespace", "values", "set", "kube-version", "api-versions")
 
 
@@ -113,11 +114,16 @@ class Cluster(NamedTuple):
 
 
 class Render(NamedTuple):
-    """What charts see of the cluster ('' and (): the renderer's own), and the clusters of ApplicationSets."""
+    """What charts see of the cluster ('' and (): the renderer's own), and the clusters of ApplicationSets.
+
+    `remote`: addresses that may be fetched, each with what is below it; `plugins`: those of Kustomize that may run.
+    """
 
     kube_version: str = ""
     api_versions: tuple[str, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    remote: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
 
 class Gate(NamedTuple):
@@ -341,15 +347,29 @@ def _is_version(text: str) -> bool:
 
 
 def _render(value: Value) -> Render:
-    value.mapping(("kube-version", "api-versions", "clusters"))
-    found = clusters.items() if (clusters := value.get("clusters")) else []
-    for item in found:
+    value.mapping(("kube-version", "api-versions", "clusters", "remote", "plugins"))
+    listed = clusters.items() if (clusters := value.get("clusters")) else []
+    for item in listed:
         item.mapping(("name", "server", "labels", "annotations"), required=("name", "server"))
     known = [
         Cluster(i.at("name").text(), i.at("server").text(), _pairs(i.get("labels")), _pairs(i.get("annotations")))
-        for i in found
+        for i in listed
     ]
-    return Render(*_capabilities(value), tuple(known))
+    plugins = tuple(item.choice(PLUGINS) for item in found.items()) if (found := value.get("plugins")) else ()
+    return Render(*_capabilities(value), tuple(known), _addresses(value.get("remote")), plugins)
+
+
+def _addresses(value: Value | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    from bot.sources.remote import address
+
+    for item in value.items():
+        try:
+            address(item.text())
+        except ValueError as error:
+            raise item.wrong(f"{item.name} must be an address like https://github.com/org/repo: {error}") from None
+    return value.texts()
 
 
 def _pairs(value: Value | None) -> tuple[tuple[str, str], ...]:

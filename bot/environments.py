@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.errors import UsageError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bot.config import Assume, Config, Environment, Rendered
     from bot.manifests.snapshot import Snapshot
     from bot.render.model import Options, Root
+    from bot.render.remote import Remotes
     from bot.render.stage import Read
     from bot.review import Settings
 
@@ -149,7 +151,21 @@ def _options(planned: Plan) -> Options:
     version = planned.settings.kube_version
     if config is None:
         return Options(version)
-    return Options(version or config.kube_version, config.api_versions, tuple(Cluster(*one) for one in config.clusters))
+    clusters = tuple(Cluster(*one) for one in config.clusters)
+    return Options(version or config.kube_version, config.api_versions, clusters, config.remote, config.plugins)
+
+
+@contextmanager
+def _remotes(options: Options) -> Iterator[Remotes]:
+    """What may be fetched, for as long as it is looked at."""
+    from bot.render.remote import Remotes
+    from bot.sources.remote import address
+
+    remotes = Remotes(tuple(map(address, options.remote)), options.plugins)
+    try:
+        yield remotes
+    finally:
+        remotes.close()
 
 
 def _found_parts(planned: Plan, sides: tuple[Files, Files], read: Read, which: str) -> Found:
@@ -180,7 +196,8 @@ def _found_parts(planned: Plan, sides: tuple[Files, Files], read: Read, which: s
             )
         roots = tuple([root for root in of if root.environment == wanted] for of in roots)  # type: ignore[assignment]
     settings = scope.settings._replace(allow_empty=True)
-    staged = stage(sides, roots, read, lambda _, changed: wanted != REST and (changed or which != CHANGED))
+    with _remotes(options) as remotes:
+        staged = stage(sides, roots, read, lambda _, changed: wanted != REST and (changed or which != CHANGED), remotes)
     found = [Part(Scope(p.name, settings), p.before, p.after, p.notes, p.remarks) for p in staged.parts]
     unchanged = list(staged.unchanged)
     if wanted in (None, REST):
@@ -242,7 +259,8 @@ def _configured_parts(
             or plain[0].skipped != plain[1].skipped
         )
 
-    staged = stage(whole, (roots, roots), read, chosen)
+    with _remotes(options) as remotes:
+        staged = stage(whole, (roots, roots), read, chosen, remotes)
     rendered = {part.name: part for part in staged.parts}
     out = []
     for scope in planned.scopes:

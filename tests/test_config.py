@@ -167,6 +167,9 @@ allow:
         ("version: 1\nenvironments:\n  prod:\n    render: {helm: {}}\n", 4, "chart is missing in environments.prod.render.helm"),
         ("version: 1\nrender:\n  kube-version: latest\n", 3, "render.kube-version must be like 1.34"),
         ("version: 1\nrender:\n  clusters:\n  - name: a\n", 4, "server is missing in render.clusters[0]"),
+        ("version: 1\nrender:\n  remote:\n  - git@github.com:o/r\n", 4, "render.remote[0] must be an address like https://"),
+        ("version: 1\nrender:\n  remote: [https://me@github.com/o]\n", 3, "it names a user"),
+        ("version: 1\nrender:\n  plugins: [exec]\n", 3, "render.plugins[0] must be"),
         ("version: 1\nenvironments:\n  prod:\n    path: []\n", 4, "'path' in environments.prod: did you mean paths?"),
         ("version: 1\ngroups:\n  internet: 'ns:x'\n", 3, "'internet' cannot name a group"),
         ("version: 1\ngroups:\n  a: 'ns:x'\n  b: a\n", 4, "groups.b: 'a' is no group and none of"),
@@ -340,6 +343,8 @@ environments:
 render:
   kube-version: v1.34.2
   api-versions: [monitoring.coreos.com/v1]
+  remote: ["https://github.com/acme/bases", "oci://ghcr.io/acme"]
+  plugins: [helm]
   clusters:
     - {name: eu, server: "https://eu.example.org", labels: {env: prod}, annotations: {tier: 1}}
 """
@@ -353,7 +358,8 @@ def test_what_is_rendered() -> None:
     assert prod.render[1] == Rendered("helm", "charts/shop", 6, *chart, "1.33", ("cilium.io/v2",))
     assert dev.render == (Rendered("helm", "charts/shop", 14),)
     cluster = Cluster("eu", "https://eu.example.org", (("env", "prod"),), (("tier", "1"),))
-    assert found.render == Render("v1.34.2", ("monitoring.coreos.com/v1",), (cluster,))
+    remote = ("https://github.com/acme/bases", "oci://ghcr.io/acme")
+    assert found.render == Render("v1.34.2", ("monitoring.coreos.com/v1",), (cluster,), remote, ("helm",))
     Draft202012Validator(SCHEMA).validate(yaml.safe_load(RENDERED))
 
 

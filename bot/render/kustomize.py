@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from bot.render import cage
 from bot.render.model import KUSTOMIZATIONS, Unusable, below, documents, items, joined, mapping, text
+from bot.render.remote import FOLDER, Remotes, reference, top_of
+from bot.render.remote import short as _short
 from bot.sources import Files
 
 # Where a kustomization names files, and where it names files or folders
@@ -46,7 +49,8 @@ class Inputs(NamedTuple):
 
     `folders`: those of which everything counts. `named`: files and folders that must be there, each with the file that says so.
     `dropped`: kustomizations that make ConfigMaps or Secrets of files that nobody fetches. `plugins`: it has configurations of
-    plugins, if only of built in ones that may read files.
+    plugins, if only of built in ones that may read files. `remote`: what it refers to in other repositories, each with the file that
+    says so.
     """
 
     files: frozenset[str]
@@ -56,6 +60,7 @@ class Inputs(NamedTuple):
     named: tuple[tuple[str, str], ...] = ()
     dropped: frozenset[str] = frozenset()
     plugins: bool = False
+    remote: tuple[tuple[str, str], ...] = ()
 
     def missing(self, files: Files) -> list[tuple[str, str]]:
         """What of it is not there, once everything that was asked for is read."""
@@ -65,7 +70,10 @@ class Inputs(NamedTuple):
             if path not in files.contents and path not in skipped and path not in files.links:
                 there = any(below(path, other) for other in files.contents)
                 words = "has no kustomization" if there else "is not there"
-                out.append((f"it refers to {_short(path)}, which {words}" if file else f"{_short(path)} {words}", file))
+                shown = _short(path)
+                if top := top_of(path):
+                    shown = f"{_short(path[len(top) + 1 :] or '.')} of another repository"
+                out.append((f"it refers to {shown}, which {words}" if file else f"{shown} {words}", file))
         if len(out) > 1:
             (reason, file), more = out[0], len(out) - 1
             return [(f"{reason}, and {more} more such", file)]
@@ -96,9 +104,11 @@ def real(path: str, links: Mapping[str, str], used: set[str] | None = None) -> s
     return "/".join(parts) or "."
 
 
-def inputs(files: Files, folder: str, edits: str = "", generated: bool = False) -> Inputs:
-    """What a kustomization is made of, its bases and components followed. `edits`, `generated`: see Root."""
-    walk = _Walk(files)
+def inputs(
+    files: Files, folder: str, edits: str = "", generated: bool = False, remotes: Remotes | None = None
+) -> Inputs:
+    """What a kustomization is made of, its bases and components followed. `edits`, `generated`: see Root. `remotes`: what is fetched."""
+    walk = _Walk(files, remotes)
     folder = real(folder, files.links, walk.links)
     walk.folder(folder, 0)
     if generated:
@@ -110,7 +120,14 @@ def inputs(files: Files, folder: str, edits: str = "", generated: bool = False) 
     problems, named = tuple(dict.fromkeys(walk.problems)), tuple(walk.named.items())
     dropped = frozenset(walk.dropped)
     return Inputs(
-        frozenset(walk.found), frozenset(walk.links), problems, frozenset(walk.unknown), named, dropped, walk.plugins
+        frozenset(walk.found),
+        frozenset(walk.links),
+        problems,
+        frozenset(walk.unknown),
+        named,
+        dropped,
+        walk.plugins,
+        tuple(walk.remote),
     )
 
 
@@ -136,8 +153,10 @@ def _generated(files: Files, folder: str) -> dict[str, Any]:
 
 
 class _Walk:
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, remotes: Remotes | None) -> None:
         self.files = files
+        self.remotes = remotes
+        self.remote: dict[tuple[str, str], None] = {}
         self.unknown: set[str] = set()
         self.found: set[str] = set()
         self.links: set[str] = set()
@@ -211,8 +230,7 @@ class _Walk:
             if isinstance(ref, str):
                 self.plugin(ref.encode("utf-8", "replace"), file)
             return
-        path = joined(folder, ref)
-        at = None if path is None else real(path, self.files.links, self.links)
+        at = self.place(folder, ref)
         if at is not None and at in self.files.contents:
             self.found.add(at)
             if key in _PLUGINS:
@@ -220,10 +238,11 @@ class _Walk:
         elif at is not None and kustomization(self.files, at):
             self.plugins |= key in _PLUGINS
             self.folder(at, depth + 1)
+        elif _REMOTE.search(ref) and key in _PLUGINS:
+            self.problems.append((f"its plugin {_short(ref)} is remote, and none is fetched", file))
         elif _REMOTE.search(ref):
-            self.problems.append(
-                (f"its base {_short(ref)} is remote, and nothing is fetched: keep a copy of it here", file)
-            )
+            self.remote[ref, file] = None
+            self.fetched(ref, file, depth)
         elif at is None:
             self.problems.append((f"it refers to {_short(ref)}, which is outside of the repository", file))
         else:
@@ -232,13 +251,34 @@ class _Walk:
             self.unknown.add(at)
             self.named.setdefault(at, file)
 
+    def fetched(self, ref: str, file: str, depth: int) -> None:
+        path = None if self.remotes is None else self.remotes.path(ref)
+        if path is None or self.remotes is None:
+            return
+        at = real(path, self.files.links, self.links)
+        if at not in self.files.contents and kustomization(self.files, at):
+            self.folder(at, depth + 1)
+            return
+        self.found.add(at)
+        if at in self.files.contents and not reference(ref).file:
+            self.problems.append((f"its base {_short(ref)} is a file, where Kustomize wants a folder", file))
+            return
+        self.unknown.add(at)
+        if self.remotes.here(ref):
+            self.named.setdefault(at, file)
+
+    def place(self, folder: str, ref: str) -> str | None:
+        """Where a reference leads, links followed; None: out of the repository, or into or out of what was fetched."""
+        path = joined(folder, ref)
+        at = None if path is None else real(path, self.files.links, self.links)
+        return at if at is not None and top_of(at) == top_of(folder) else None
+
     def file(self, ref: Any, folder: str, file: str) -> None:
         if isinstance(ref, bytes):
             self.problems.append((_BINARY, file))
         if not isinstance(ref, str) or "\n" in ref or not ref:
             return
-        path = joined(folder, ref)
-        at = None if path is None else real(path, self.files.links, self.links)
+        at = self.place(folder, ref)
         if _REMOTE.search(ref) and (at is None or at not in self.files.contents):
             self.problems.append((f"it refers to {_short(ref)}, and nothing is fetched: keep a copy of it here", file))
         elif at is None:
@@ -284,11 +324,6 @@ def _near(data: bytes) -> bytes:
     return json.dumps(value, default=str).encode()
 
 
-def _short(ref: str) -> str:
-    shown = re.sub(r"(?<=//)[^/@\s]+@", "", ascii(ref)[1:-1])
-    return shown if len(shown) <= 100 else shown[:97] + "..."
-
-
 def tool() -> list[str] | None:
     """The command that builds: kustomize, the extra's kubectl, or the kubectl of this machine."""
     import shutil
@@ -330,6 +365,7 @@ def build(
     generated: bool = False,
     loose: bool = False,
     command: list[str] | None = None,
+    remotes: Remotes | None = None,
 ) -> tuple[str, bool]:
     """What kustomize prints for a folder, and whether each object says which file it is from. Raises cage.Failed."""
     command = command or tool()
@@ -347,11 +383,43 @@ def build(
     for path in used.dropped & contents.keys():
         contents[path] = _near(contents[path])
     contents[file], traced = _prepared(contents[file], edits)
+    if remotes is not None and used.remote:
+        _brought_here(contents, used.remote, {file: folder}, remotes)
     with cage.copy(contents, links) as root:
         # Every file that it names itself is known to be of the repository; what plugins name is not known.
         more = ["--load-restrictor", "LoadRestrictionsNone"] if loose and not used.plugins else []
         out = cage.run([*command, ".", *more], root, folder)
     return out.decode("utf-8", "replace"), traced
+
+
+def _brought_here(
+    contents: dict[str, bytes], remote: Collection[tuple[str, str]], edited: Mapping[str, str], remotes: Remotes
+) -> None:
+    """Have kustomizations name what was fetched by its place in the copy. `edited`: files whose folder stands for what is added to them."""
+    known = frozenset(remote)
+    for file in [path for path in contents if path.rpartition("/")[2] in KUSTOMIZATIONS]:
+        if not any(said in (file, edited.get(file)) for _, said in known):
+            continue
+        folder = file.rpartition("/")[0] or "."
+        value = dict(mapping(next(iter(documents(contents[file])), None)))
+        for key in _EITHER:
+            refs = items(value.get(key))
+            for index, ref in enumerate(refs):
+                if not isinstance(ref, str) or not {(ref, file), (ref, edited.get(file, file))} & known:
+                    continue
+                path = remotes.path(ref)
+                if path is None:
+                    continue
+                if path in contents:
+                    # A file has to be below the folder of what names it.
+                    place = path if folder == "." else f"{folder}/{path}"
+                    contents[place] = contents[path]
+                    refs[index] = path
+                else:
+                    refs[index] = posixpath.relpath(path, folder)
+            if refs:
+                value[key] = refs
+        contents[file] = json.dumps(value, default=str).encode()
 
 
 _TRACING = re.compile(rb"^[\"']?buildMetadata\b", re.MULTILINE)
@@ -396,7 +464,8 @@ def untraced(output: str, folder: str) -> list[tuple[str, str | None]]:
 
 def _from(origin: dict[str, str], folder: str) -> str | None:
     path = origin.get("path") or origin.get("configuredIn")
-    return joined(folder, path) if path else None
+    at = joined(folder, path) if path else None
+    return at if at is None or f"/{FOLDER}/" not in at else FOLDER + at.partition(f"/{FOLDER}")[2]
 
 
 def split(output: str) -> list[str]:

@@ -36,11 +36,16 @@ class Cluster(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What is said of all charts and ApplicationSets at once; `kube_version` and `api_versions` where one says nothing itself."""
+    """What is said of all charts and ApplicationSets at once; `kube_version` and `api_versions` where one says nothing itself.
+
+    `remote`: the addresses that may be fetched; `plugins`: those of Kustomize that may run.
+    """
 
     kube_version: str = ""
     api_versions: tuple[str, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    remote: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def capable(self, root: Root) -> Root:
         """A root with what its chart is to see of the cluster."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bot.render.model import Unusable, documents, line_of, mapping, path_at, text
+from bot.render.remote import top_of
 
 Place = tuple[str, tuple[int, int]]
 MOST_CELLS = 400_000
@@ -37,10 +38,14 @@ class Sources(NamedTuple):
 class Origin(ABC):
     """Where the lines of one rendered file (`file`) are from; where that is not known, the rendered lines themselves."""
 
-    def __init__(self, file: str, pieces: Sequence[Piece], sources: Sources) -> None:
+    def __init__(
+        self, file: str, pieces: Sequence[Piece], sources: Sources, fetched: Mapping[str, Place] | None = None
+    ) -> None:
+        """`fetched`: for what another repository brought, by its folder, where this one names it."""
         self.file = file
         self.pieces = pieces
         self.sources = sources
+        self.fetched = fetched or {}
         self._starts = [piece.line for piece in pieces]
         self._known: dict[tuple[int, int], Place] = {}
 
@@ -51,6 +56,8 @@ class Origin(ABC):
             found = None
             if piece is not None and piece.source is not None and piece.source in self.sources.own:
                 found = self.place(piece, piece.source, first - piece.line + 1, max(first, last) - piece.line + 1)
+            if found is not None and (top := top_of(found[0])):
+                found = self.fetched.get(top)
             self._known[key] = found or (self.file, key)
         return self._known[key]
 
@@ -63,9 +70,15 @@ class FromResource(Origin):
     """Of what kustomize builds: the resource's own lines where it says the same, else those of the patch or setting that says it."""
 
     def __init__(
-        self, file: str, pieces: Sequence[Piece], sources: Sources, kustomizations: Sequence[str], inputs: Sequence[str]
+        self,
+        file: str,
+        pieces: Sequence[Piece],
+        sources: Sources,
+        kustomizations: Sequence[str],
+        inputs: Sequence[str],
+        fetched: Mapping[str, Place] | None = None,
     ) -> None:
-        super().__init__(file, pieces, sources)
+        super().__init__(file, pieces, sources, fetched)
         self.kustomizations = kustomizations
         self.inputs = inputs
 

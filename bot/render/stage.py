@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bot.render import cage, discover, flux, helm, kustomize, watcher
+from bot.render import remote as far
 from bot.render.model import KUSTOMIZATIONS, Helm, Root, below
-from bot.render.origin import FromResource, FromTemplate, Piece, Sources
+from bot.render.origin import FromResource, FromTemplate, Piece, Place, Sources
+from bot.render.remote import Remotes
 from bot.render.unset import empty_selectors
 from bot.sources import Files, Lines, Made, Unread
 
@@ -34,22 +36,62 @@ class Staged(NamedTuple):
     used: tuple[frozenset[str], frozenset[str]]
 
 
+class Problem(NamedTuple):
+    """Why a root is not rendered, the file and the lines that say so, and the setting that would help."""
+
+    reason: str
+    file: str
+    lines: Lines | None
+    setting: str | None
+
+
 class _Side(NamedTuple):
     files: Files
     roots: Sequence[Root]
     inputs: Mapping[Root, kustomize.Inputs]
+    remotes: Remotes
 
-    def problems(self, root: Root) -> list[tuple[str, str]]:
-        """Why a root cannot be rendered as it is, and the file that says so."""
+    def problems(self, root: Root) -> list[Problem]:
+        """Why a root cannot be rendered as it is."""
         if root.refused:
-            return [(root.refused, root.file)]
+            return [Problem(root.refused, root.file, (root.line, root.line), root.setting)]
         used = self.inputs[root]
-        out = [(reason, file or root.file) for reason, file in (*used.problems, *used.missing(self.files))]
+        found = [(reason, file, root.setting) for reason, file in (*used.problems, *used.missing(self.files))]
+        for written, file in used.remote:
+            if problem := self.remotes.problem(written):
+                found.append((problem[0], file, problem[1] or root.setting))
         if root.tool != "plain":
             for unread in self.files.skipped:
                 if unread.file in used.files or any(below(folder, unread.file) for folder in used.folders):
-                    out.append((f"{unread.file}: {unread.reason}", unread.file))
-        return out
+                    reason = unread.reason if far.top_of(unread.file) else f"{unread.file}: {unread.reason}"
+                    found.append((reason, unread.file, root.setting))
+        return [self.placed(root, *one) for one in found]
+
+    def placed(self, root: Root, reason: str, file: str, setting: str | None) -> Problem:
+        """A problem at a place of the repository itself."""
+        if top := far.top_of(file):
+            place = self.referring(root).get(top, (root.file, (root.line, root.line)))
+            return Problem(f"{file[len(top) + 1 :]} of another repository: {reason}", *place, setting)
+        if file in (root.file, "") or (file not in self.files.contents and file == root.path):
+            return Problem(reason, root.file, (root.line, root.line), setting)
+        return Problem(reason, file, None, setting)
+
+    def referring(self, root: Root) -> dict[str, Place]:
+        """Where the repository names what was fetched for a root, by the folder that this has in the copy."""
+        out: dict[str, Place] = {}
+        waiting = list(self.inputs[root].remote)
+        while waiting:
+            left = []
+            for written, file in waiting:
+                path, top = self.remotes.path(written), far.top_of(file)
+                if path is None or (top and top not in out):
+                    left.append((written, file))
+                    continue
+                out.setdefault(far.top_of(path), out[top] if top else (file, _line(self.files.contents.get(file), written, root)))
+            if len(left) == len(waiting):
+                break
+            waiting = left
+        return {top: place if place[0] in self.files.contents else (root.file, (root.line, root.line)) for top, place in out.items()}
 
     def contents(self, root: Root) -> dict[str, bytes]:
         """Everything that a root is made of."""
@@ -67,6 +109,11 @@ class _Side(NamedTuple):
         )
 
 
+def _line(data: bytes | None, written: str, root: Root) -> Lines:
+    line = (data or b"").partition(written.encode("utf-8", "replace"))[0].count(b"\n") + 1
+    return line, line
+
+
 Documents = list[tuple[str, "str | None"]]
 
 
@@ -75,12 +122,14 @@ def stage(
     roots: tuple[Sequence[Root], Sequence[Root]],
     read: Read,
     chosen: Callable[[str, bool], bool],
+    remotes: Remotes | None = None,
 ) -> Staged:
     """Render the clusters that are `chosen`, by name and whether the change can reach them.
 
-    `read` reads the files of both sides that it is asked for.
+    `read` reads the files of both sides that it is asked for. `remotes`: what is fetched, for those clusters only.
     """
-    before, after = _read(sides, roots, read)
+    remotes = remotes or Remotes()
+    before, after = _read(sides, roots, read, remotes)
     names = list(dict.fromkeys(root.environment for side in (before, after) for root in side.roots))
     # What was rendered once is not rendered again, whatever side and cluster it is of.
     keys = {id(side): {root: side.key(root) for root in side.roots} for side in (before, after)}
@@ -90,6 +139,9 @@ def stage(
         if chosen(name, len({frozenset(_of(keys[id(side)], name)) for side in (before, after)}) > 1)
         or any(root.environment == name and root.named and after.problems(root) for root in after.roots)
     ]
+    alike = before is after
+    before, after = _fetched((before, after), frozenset(changed), remotes)
+    keys = {id(side): {root: side.key(root) for root in side.roots} for side in (before, after)}
     wanted: dict[tuple[object, ...], tuple[_Side, Root]] = {}
     for side in (before, after):
         for root, key in keys[id(side)].items():
@@ -100,9 +152,14 @@ def stage(
     for name in changed:
         shared = set(_of(keys[id(before)], name)) & set(_of(keys[id(after)], name))
         now, told = _part(name, after, before, keys[id(after)], done, shared)
-        then, known = (now, ()) if before is after else _part(name, before, after, keys[id(before)], done, shared)
+        then, known = (now, ()) if alike else _part(name, before, after, keys[id(before)], done, shared)
         notes = tuple(note for note in told if note not in known)
-        parts.append(Part(name, then, now, notes, _remarks(name, after, keys[id(after)], done)))
+        remarks = _remarks(name, after, keys[id(after)], done)
+        moving, fixed = _fetchings(name, after)
+        moved = frozenset(() if alike else _fetchings(name, before)[0])
+        notes += tuple(note for note in moving if note not in moved)
+        remarks += tuple(dict.fromkeys((*(note for note in moving if note in moved), *fixed)))
+        parts.append(Part(name, then, now, notes, remarks))
     unchanged = tuple(name for name in names if name not in changed)
     used = tuple(frozenset(path for one in side.inputs.values() for path in one.files) for side in (before, after))
     return Staged(tuple(parts), unchanged, (used[0], used[1]))
@@ -121,6 +178,19 @@ def _remarks(
     return (f"{len(good)} of {_number(len(roots), 'root')} rendered{' with ' if used else ''}{' and '.join(used)}",)
 
 
+def _fetchings(name: str, side: _Side) -> tuple[list[str], list[str]]:
+    """What was fetched for a cluster: what may be another thing tomorrow, and what stays."""
+    out: dict[str, bool] = {}
+    for root in side.roots:
+        if root.environment == name:
+            for written, _ in side.inputs[root].remote:
+                if side.remotes.problem(written) is None:
+                    words, floats = side.remotes.about(written)
+                    out[words] = floats
+    out.pop("", None)
+    return [words for words, floats in out.items() if floats], [words for words, floats in out.items() if not floats]
+
+
 def _number(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
@@ -129,13 +199,15 @@ def _of(keys: Mapping[Root, tuple[object, ...]], name: str) -> list[tuple[object
     return [key for root, key in keys.items() if root.environment == name]
 
 
-def _read(sides: tuple[Files, Files], roots: tuple[Sequence[Root], Sequence[Root]], read: Read) -> tuple[_Side, _Side]:
+def _read(
+    sides: tuple[Files, Files], roots: tuple[Sequence[Root], Sequence[Root]], read: Read, remotes: Remotes
+) -> tuple[_Side, _Side]:
     """Every file that the roots are made of: what one names is read before it is known what that names in turn."""
     asked: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     files = sides
     for _ in range(ROUNDS):
         found = [
-            _Side(side, of, {root: _inputs(side, root) for root in of})
+            _Side(side, of, {root: _inputs(side, root, remotes) for root in of}, remotes)
             for side, of in list(zip(files, roots, strict=True))[: 1 if sides[0] is sides[1] else 2]
         ]
         inputs = [one for side in found for one in side.inputs.values()]
@@ -147,6 +219,40 @@ def _read(sides: tuple[Files, Files], roots: tuple[Sequence[Root], Sequence[Root
         more = read(_chosen(*asked))
         files = (_joined(sides[0], more[0]), _joined(sides[1], more[1]))
     return found[0], found[-1]
+
+
+def _fetched(sides: tuple[_Side, _Side], names: frozenset[str], remotes: Remotes) -> tuple[_Side, _Side]:
+    """Both sides with what their roots of these clusters refer to in other repositories, and what that refers to in turn."""
+    asked: frozenset[object] = frozenset()
+    own = sides[0].files, sides[1].files
+    for _ in range(ROUNDS):
+        inputs = [side.inputs[root] for side in sides for root in side.roots if root.environment in names]
+        wanted = dict.fromkeys(ref for one in inputs for ref, _ in one.remote if remotes.problem(ref) is None)
+        for ref in wanted:
+            remotes.fetch(ref)
+        if not wanted:
+            break
+        files = frozenset(path for one in inputs for path in one.files)
+        folders = frozenset(folder for one in inputs for folder in one.folders)
+        now = frozenset((*wanted, *files, *folders))
+        if now == asked:
+            break
+        asked = now
+        chosen = _chosen(files, folders)
+        more = {ref: read for ref in wanted if (read := remotes.read(ref, chosen)) is not None}
+        made: list[_Side] = []
+        for side, files_of in zip(sides, own, strict=True):
+            if made and sides[0] is sides[1]:
+                made.append(made[0])
+                continue
+            whole = far.joined(files_of, more)
+            found = {
+                root: _inputs(whole, root, remotes) if root.environment in names and used.remote else used
+                for root, used in side.inputs.items()
+            }
+            made.append(side._replace(files=whole, inputs=found))
+        sides = made[0], made[1]
+    return sides
 
 
 def _joined(first: Files, more: Files) -> Files:
@@ -170,11 +276,11 @@ def _chosen(names: frozenset[str], folders: frozenset[str]) -> Chosen:
     return chosen
 
 
-def _inputs(files: Files, root: Root) -> kustomize.Inputs:
+def _inputs(files: Files, root: Root, remotes: Remotes) -> kustomize.Inputs:
     if root.refused:
         return kustomize.Inputs(frozenset(), frozenset())
     if root.tool == "kustomize":
-        return kustomize.inputs(files, root.path, root.edits, root.generated)
+        return kustomize.inputs(files, root.path, root.edits, root.generated, remotes)
     if root.tool == "helm":
         return helm.inputs(files, root.path, root.helm or Helm(root.name))
     return kustomize.Inputs(frozenset(discover.plain_files(files, root)), frozenset())
@@ -211,7 +317,9 @@ def _rendered(
 def _documents(side: _Side, root: Root) -> Documents:
     used = side.inputs[root]
     if root.tool == "kustomize":
-        out, traced = kustomize.build(side.files, used, root.path, root.edits, root.generated, root.loose)
+        out, traced = kustomize.build(
+            side.files, used, root.path, root.edits, root.generated, root.loose, remotes=side.remotes
+        )
         folder = kustomize.real(root.path, side.files.links)
         found: Documents = (
             kustomize.untraced(out, folder) if traced else [(text, None) for text in kustomize.split(out)]
@@ -245,13 +353,12 @@ def _part(
         problems = side.problems(root)
         found = done.get(key)
         if isinstance(found, cage.Failed):
-            problems.append((str(found), root.file))
+            problems.append(Problem(str(found), root.file, (root.line, root.line), root.setting))
         # What stays as it was is told apart from what this change does, unless somebody asked for it by name.
         known = "" if key in shared and not root.named else None
-        for reason, file in problems:
-            lines = (root.line, root.line) if file == root.file else None
-            reason = f"{root.name} is not {'read' if root.tool == 'plain' else f'rendered with {root.tool}'}: {reason}"
-            unread.append(Unread(file, lines, reason, root.setting, known))
+        for problem, file, lines, setting in problems:
+            reason = f"{root.name} is not {'read' if root.tool == 'plain' else f'rendered with {root.tool}'}: {problem}"
+            unread.append(Unread(file, lines, reason, setting, known))
         if problems or found is None or isinstance(found, cage.Failed):
             continue
         if root.tool == "plain":
@@ -279,7 +386,7 @@ def _part(
             # The root's own settings come last and count most.
             kustomizations.sort(key=lambda path: not path.startswith(root.path))
             resources = [path for path in used if path not in kustomizations]
-            made[file] = Made(root.namespace, FromResource(file, pieces, sources, kustomizations, resources))
+            made[file] = Made(root.namespace, FromResource(file, pieces, sources, kustomizations, resources, side.referring(root)))
     files = Files(side.files.label, side.files.sha, dict(sorted(contents.items())), sorted(unread, key=str), {}, made)
     return files, tuple(dict.fromkeys(notes))
 
