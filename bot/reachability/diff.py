@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from bot.policies.model import EVERYTHING, Checkpoint, Policy, Section, Tier, home
 from bot.reachability.cells import Cell, meet
-from bot.reachability.endpoints import ADDED, REMOVED, STAYS, indices
+from bot.reachability.endpoints import ADDED, REMOVED, STAYS, bits_at, indices
 from bot.reachability.limits import Span, differs, spans
-from bot.reachability.resolve import Pair, bits_at
+from bot.reachability.resolve import Pair
 from bot.reachability.tables import Key, Layer, Run
 from bot.reachability.world import World
 

@@ -188,11 +188,11 @@ class _Sight:
         return {"pod": labels, "namespace": namespace_labels}
 
     def _address(self, workload: Workload) -> Intervals | None:
+        if not workload.addresses:
+            return None
         known = list(workload.addresses)
         if self.family == 6:
             known = [a for a in known if ":" in a] or known
-        if not known:
-            return None
         point = address_line.parse_address(known[0])
         return ((point, point),)
 
@@ -369,7 +369,9 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
     odd: list[_Entry] = []
     for entry in entries:
         slots = entry.base + entry.head
-        if any(slot.kind != "pod" for slot in slots) or len(entry.base) > 1 or len(entry.head) > 1:
+        if len(slots) == 2 and slots[0] is slots[1] and slots[0].kind == "pod":
+            regular.append(entry)
+        elif any(slot.kind != "pod" for slot in slots) or len(entry.base) > 1 or len(entry.head) > 1:
             odd.append(entry)
         elif entry.base and entry.head and entry.base[0] is not entry.head[0]:
             moved.append(entry)
@@ -410,37 +412,35 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
         for slot in entry.base + entry.head:
             add(slot)
     for entry in regular + others + odd + moved:
-        bit = index[id((entry.base or entry.head)[0])]
-        row = Row(
-            entry.identity, entry.kind, tuple(index[id(s)] for s in entry.base), tuple(index[id(s)] for s in entry.head)
-        )
-        universe.rows[bit] = row
-        for at in row.base + row.head:
-            universe.slots[at].row = bit
+        base_slots = tuple([index[id(slot)] for slot in entry.base])
+        head_slots = (
+            base_slots if entry.head == entry.base else tuple([index[id(slot)] for slot in entry.head])
+        )  # slots are equal to themselves alone
+        bit = (base_slots or head_slots)[0]
+        universe.rows[bit] = Row(entry.identity, entry.kind, base_slots, head_slots)
+        for slot in (*entry.base, *entry.head):
+            slot.row = bit
     for entry in odd:
         bit = index[id((entry.base or entry.head)[0])]
         row = universe.rows[bit]
         if row.base not in ((), (bit,)) or row.head not in ((), (bit,)):
             universe.irregular.append((bit, row.base, row.head))
-    flags: dict[str, bytearray] = {
-        name: bytearray(universe.width)
-        for name in ("base", "head", "inside", "hypothetical", "sources", "destinations")
-    }
-    for bit, row in universe.rows.items():
-        flags["base"][bit] = bool(row.base)
-        flags["head"][bit] = bool(row.head)
-        flags["inside"][bit] = row.kind in ("workload", "hypothetical", "node")
-        flags["hypothetical"][bit] = row.kind == "hypothetical"
-        flags["sources"][bit] = row.kind != "fqdn"
-        flags["destinations"][bit] = row.kind != "exposure"
-    base_rows, head_rows = bits_of(flags["base"]), bits_of(flags["head"])
+    rows = universe.rows.items()
+    of_kind: dict[str, int] = {}
+    for kind in {row.kind: None for row in universe.rows.values()}:
+        of_kind[kind] = bits_at([bit for bit, row in rows if row.kind == kind])
+    base_rows = bits_at([bit for bit, row in rows if row.base])
+    head_rows = bits_at([bit for bit, row in rows if row.head])
     universe.base_rows, universe.head_rows = base_rows, head_rows
     states = ((base_rows & head_rows, STAYS), (head_rows & ~base_rows, ADDED), (base_rows & ~head_rows, REMOVED))
     odd_rows = sum(1 << bit for bit, _, _ in universe.irregular)
     universe.settled = base_rows & head_rows & ~odd_rows & ~(((1 << universe.moved_count) - 1) << universe.moved)
     universe.alike = universe.settled == (1 << universe.width) - 1 == (1 << len(universe.slots)) - 1
     universe.states = [(rows, state) for rows, state in states if rows]
-    universe.inside, universe.hypothetical = bits_of(flags["inside"]), bits_of(flags["hypothetical"])
+    universe.hypothetical = of_kind.get("hypothetical", 0)
+    universe.inside = universe.hypothetical | of_kind.get("workload", 0) | of_kind.get("node", 0)
+    every = base_rows | head_rows
+    universe.sources, universe.destinations = every & ~of_kind.get("fqdn", 0), every & ~of_kind.get("exposure", 0)
     for runs in universe.windows.values():
         members = 0
         for start, length in runs:
@@ -449,7 +449,6 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
         strangers = members & universe.hypothetical
         if strangers and strangers != members:
             universe.mixed.append((members & ~strangers, strangers))
-    universe.sources, universe.destinations = bits_of(flags["sources"]), bits_of(flags["destinations"])
     return universe
 
 
@@ -482,3 +481,18 @@ def indices(bits: int) -> list[int]:
 
 
 _BIT = bytes(at == ord("1") for at in range(256))
+
+
+def bits_at(members: list[int]) -> int:
+    """An int with these bits set."""
+    if not members:
+        return 0
+    if len(members) < 16:
+        bits = 0
+        for i in members:
+            bits |= 1 << i
+        return bits
+    flags = bytearray(b"0") * (max(members) + 1)
+    for i in members:
+        flags[i] = 49
+    return int(flags[::-1], 2)

@@ -157,10 +157,10 @@ class _Search:
         self._wide: tuple[dict[Expr, None], dict[Expr, None]] = ({}, {})
         self._subjects: dict[str, None] = {}
         self.free = lowered.vocabulary.free_ports
-        self._wide_partners: list[dict[_Wanted, None] | None] = [None, None]
+        self._partners_of: dict[tuple[int, str], dict[_Wanted, None]] = {}
         self._memo: dict[tuple[int, bool], tuple[Expr, list[_Wanted] | None]] = {}
         self._by_namespace: dict[str, list[Workload]] | None = None
-        self._seen: dict[tuple[str, ...], set[tuple[str | None, ...]]] = {}
+        self._seen: dict[tuple[str, tuple[tuple[str, str], ...]], set[tuple[str | None, ...]]] = {}
         self.ordered = {
             tier.name
             for c in (*lowered.base.checkpoints, *lowered.head.checkpoints)
@@ -234,14 +234,21 @@ class _Search:
     def _pairs(self, wanted: _Wanted, role: int) -> list[_Wanted]:
         """The pod with each selector, in turn, that can meet it in this role."""
         out: dict[_Wanted, None] = {}
-        if self._wide_partners[role] is None:
-            self._wide_partners[role] = self._partners(self._wide[role])
-        own = self._partners(self._homes[role].get(wanted.namespace or "", {}))
-        for partner in {**own, **(self._wide_partners[role] or {})}:
+        for partner in self._meeting(role, wanted.namespace or ""):
             both = self._merge(wanted, partner)
             if both is not None and both != wanted and self._possible(both):
                 out[both] = None
         return list(out)
+
+    def _meeting(self, role: int, namespace: str) -> dict[_Wanted, None]:
+        """What each selector that pods of this namespace can answer to adds to one."""
+        found = self._partners_of.get((role, namespace))
+        if found is None:
+            found = self._partners(self._homes[role].get(namespace, {}) if namespace else self._wide[role])
+            if namespace:
+                found = {**found, **self._meeting(role, "")}
+            self._partners_of[role, namespace] = found
+        return found
 
     def _partners(self, exprs: Iterable[Expr]) -> dict[_Wanted, None]:
         """What each selector adds to a pod. Without a negative one is with what it leaves out; without a positive one, as it is."""
@@ -287,9 +294,9 @@ class _Search:
             if wanted.namespace is not None and wanted.namespace in self.complete:
                 continue
             pod = _pod(wanted)
-            at = (pod.namespace, *(f"{k}={v}" for k, v in pod.namespace_labels))
-            seen = self._answers(at, pod.namespace)
-            signature = tuple([dict(pod.labels).get(key) for key in self.pod_keys])
+            seen = self._answers(pod.namespace, pod.namespace_labels)
+            labels = dict(pod.labels)
+            signature = tuple([labels.get(key) for key in self.pod_keys])
             if signature in seen:
                 continue
             if len(self.pods) >= IN_ALL:
@@ -298,7 +305,8 @@ class _Search:
             seen.add(signature)
             self.pods[pod] = None
 
-    def _answers(self, at: tuple[str, ...], namespace: str) -> set[tuple[str | None, ...]]:
+    def _answers(self, namespace: str, labels: tuple[tuple[str, str], ...]) -> set[tuple[str | None, ...]]:
+        at = (namespace, labels)
         found = self._seen.get(at)
         if found is None:
             found = self._seen[at] = set()

@@ -17,7 +17,7 @@ from bot.policies.model import (
     Or,
     Vocabulary,
 )
-from bot.reachability.endpoints import Universe, indices
+from bot.reachability.endpoints import Universe, bits_at, indices
 from bot.reachability.slots import Slot, judge, label_matches, leaf, unknown_address
 
 Pair = tuple[int, int]
@@ -279,18 +279,3 @@ class _Window:
             if label_matches(label, {label.key: value}):
                 bits |= members
         return bits
-
-
-def bits_at(members: list[int]) -> int:
-    """An int with these bits set."""
-    if not members:
-        return 0
-    if len(members) < 16:
-        bits = 0
-        for i in members:
-            bits |= 1 << i
-        return bits
-    flags = bytearray(b"0") * (max(members) + 1)
-    for i in members:
-        flags[i] = 49
-    return int(flags[::-1], 2)
