@@ -9,12 +9,12 @@ from bot.lint import scope
 from bot.lint.allowing import Allowing, allowing
 from bot.lint.matching import Pods, namespaces_of, without_ports
 from bot.lint.near import Speller, holds, labels_asked
-from bot.lint.numbered import Numbered, numbered
+from bot.lint.numbered import Numbered, is_met, numbered
 from bot.lint.written import value_at
 from bot.policies import addresses as address_line
 from bot.policies.model import Expr, Origin, Policy, Rule
 from bot.policies.traffic import TCP, UDP
-from bot.reachability.endpoints import Hypothetical, indices
+from bot.reachability.endpoints import Hypothetical, bits_at, indices
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
@@ -85,7 +85,10 @@ class Run:
     """What both sides of a run share: one world over both, and what was worked out for an object that is on both."""
 
     def __init__(self, base: Snapshot, head: Snapshot, lowered: Lowered, narrowed: bool = False) -> None:
-        """`narrowed`: look only at what a change from base to head can make differ (`scope.py`)."""
+        """`narrowed`: look only at what a change from base to head can make differ (`scope.py`).
+
+        `enforced`: by side, what decides about the pods that are looked at; `chains`: of it, what is reported on.
+        """
         self.lowered = lowered
         self.snapshots = (base, head)
         self.pods = (Pods(base, lowered.vocabulary, False), Pods(head, lowered.vocabulary, True))
@@ -94,10 +97,12 @@ class Run:
         self._world: World | None = None
         self._numbered: tuple[Numbered | None] | None = None
         self.enforced = (lowered.base, lowered.head)
+        self.chains = self.enforced
         self.judged = (base, head)
         if self.scope is not None:
             judged = self.scope.judged
             self.enforced = (scope.chain(lowered.base, judged), scope.chain(lowered.head, judged))
+            self.chains = (scope.chain(self.enforced[0], self.scope.reported), scope.chain(self.enforced[1], self.scope.reported))
             self.judged = (scope.part(base, judged), scope.part(head, judged))
 
     @property
@@ -110,6 +115,13 @@ class Run:
                 lowered = lowered._replace(base=self.enforced[0], head=self.enforced[1])
             self._world = World(*self.judged, lowered, self._strangers(), cuts)
         return self._world
+
+    def peers(self, policy: Policy) -> tuple[Peer, ...]:
+        """The peers of one policy, taken apart once for both sides."""
+        found = self.memo.get(("peers", id(policy)))
+        if found is None:
+            found = self.memo[("peers", id(policy))] = _peers_of(policy)
+        return found
 
     def _strangers(self) -> tuple[Hypothetical, ...]:
         scrapers = dict.fromkeys(pod for side in self.snapshots for pod in operated_scrapers(side))
@@ -136,7 +148,7 @@ class Context:
         self.snapshot = run.snapshots[head]
         self.lowered = run.lowered
         self.enforced = run.enforced[head]
-        self.chain = self.enforced if run.scope is None else scope.chain(self.enforced, run.scope.reported)
+        self.chain = run.chains[head]
         self.problems: tuple[Problem, ...] = run.lowered.problems_head if head else run.lowered.problems_base
         self._cache: dict[object, Any] = {}
         self._alone: Context | None = None
@@ -190,14 +202,9 @@ class Context:
         return self.once("peers", lambda: tuple(self._peers()))  # type: ignore[no-any-return]
 
     def _peers(self) -> Iterator[Peer]:
-        memo = self.run.memo
         for policy in self.chain.policies:
-            if policy.object is None or policy.staged:
-                continue
-            found = memo.get(("peers", id(policy)))
-            if found is None:
-                found = memo[("peers", id(policy))] = _peers_of(policy)
-            yield from found
+            if policy.object is not None and not policy.staged:
+                yield from self.run.peers(policy)
 
     # --- What they select ---
 
@@ -218,8 +225,6 @@ class Context:
         return self.once("slots", self._slots)[1]  # type: ignore[no-any-return]
 
     def _slots(self) -> tuple[int, dict[int, Workload]]:
-        from bot.reachability.resolve import bits_at
-
         numbers = self.run.numbered
         if numbers is not None:
             return numbers.sides[self.head], numbers.pods[self.head]
@@ -467,6 +472,27 @@ class Context:
             udp |= self.allowed("egress", slot, UDP << 16 | 53)
             tcp |= self.allowed("egress", slot, TCP << 16 | 53)
         return udp, tcp
+
+    @property
+    def dns_surely_allowed(self) -> int:
+        """Some of those that may ask it over UDP, if not all: whom a rule lets that names its usual pods; costs less."""
+        return self.once("dns_surely_allowed", self._dns_surely_allowed)  # type: ignore[no-any-return]
+
+    def _dns_surely_allowed(self) -> int:
+        allowing = self.allowing("egress")
+        numbers = self.run.numbered
+        if allowing is None or numbers is None:
+            return 0
+        namespace = self.snapshot.namespaces.get(DNS_PODS.namespace)
+        home = namespace.labels if namespace is not None else {"kubernetes.io/metadata.name": DNS_PODS.namespace}
+        point = UDP << 16 | 53
+        out = 0
+        for rule in allowing.every():
+            if any(box.first <= point <= box.last and not box.source_first for box in rule.traffic) and is_met(
+                rule.other, dict(DNS_PODS.labels), DNS_PODS.namespace, home
+            ):
+                out |= numbers.bits(rule.subject) or 0
+        return out & self.slots
 
     @property
     def exposures(self) -> list[Exposure]:

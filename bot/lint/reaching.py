@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.lint.context import operated_scrapers
 from bot.lint.matching import namespaces_of
 from bot.lint.scope import is_controller, is_scraper
-from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -65,10 +64,11 @@ def scrapers(context: Context) -> int:
 
 def isolator(context: Context, direction: str, slot: int) -> Isolator | None:
     """The policy to name where a pod's isolation is in the way: of its own namespace where there is one, the narrowest."""
+    by_home = _isolators(context, direction)
     found = [
         (not policy.object.namespace, bits.bit_count(), policy.key, policy, origin)
-        for policy, bits, origin in _isolators(context, direction).get(slot, ())
-        if policy.object is not None
+        for policy, bits, origin in (*by_home.get(context.by_slot[slot].namespace, ()), *by_home.get(None, ()))
+        if bits >> slot & 1 and policy.object is not None
     ]
     if not found:
         return None
@@ -77,14 +77,13 @@ def isolator(context: Context, direction: str, slot: int) -> Isolator | None:
     return Isolator(policy, policy.object, origin.path)
 
 
-def _isolators(context: Context, direction: str) -> dict[int, list[tuple[Policy, int, Origin]]]:
-    """Every isolation of a direction by the slots that it is of."""
+def _isolators(context: Context, direction: str) -> dict[str | None, list[tuple[Policy, int, Origin]]]:
+    """Every isolation of a direction by the namespace of its policy, where a policy of it can be about no others."""
 
-    def make() -> dict[int, list[tuple[Policy, int, Origin]]]:
-        out: dict[int, list[tuple[Policy, int, Origin]]] = {}
+    def make() -> dict[str | None, list[tuple[Policy, int, Origin]]]:
+        out: dict[str | None, list[tuple[Policy, int, Origin]]] = {}
         for one in context.isolating(direction):
-            for slot in indices(one[1]):
-                out.setdefault(slot, []).append(one)
+            out.setdefault(one[0].key[1] or None, []).append(one)
         return out
 
     return context.once(f"isolators of {direction}", make)  # type: ignore[no-any-return]

@@ -22,11 +22,15 @@ EVERY: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):
-    """A rule's id and name, its file in `bot/lint/rules`, and kinds of which a side must have an object of each group."""
+    """A rule's id and name, its file in `bot/lint/rules`, and kinds of which a side must have an object of each group.
+
+    `alone`: what it finds of a policy comes of that policy and of what its selectors match, and not of other policies.
+    """
 
     id: str
     name: str
     needs: tuple[tuple[str, ...], ...]
+    alone: bool = False
 
     @property
     def module(self) -> str:
@@ -36,8 +40,8 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry("NP001", "dns-egress-missing", (ANY,)),
-    Entry("NP002", "peer-list-split", (POLICIES,)),
-    Entry("NP003", "ports-list-split", (POLICIES,)),
+    Entry("NP002", "peer-list-split", (POLICIES,), True),
+    Entry("NP003", "ports-list-split", (POLICIES,), True),
     Entry("NP004", "dns-tcp-missing", (ANY,)),
     Entry("NP005", "external-egress-missing", (ANY,)),
     Entry("NP006", "kube-api-egress-missing", (ANY, ("RoleBinding", "ClusterRoleBinding"))),
@@ -48,23 +52,23 @@ ENTRIES = (
     ),
     Entry("NP008", "scrape-blocked", (ANY,)),
     Entry("NP009", "ingress-controller-blocked", (ANY, EXPOSURES)),
-    Entry("NP010", "policy-selects-nothing", (ANY,)),
-    Entry("NP011", "peer-selects-nothing", (ANY,)),
-    Entry("NP012", "peer-in-other-namespace", (POLICIES,)),
-    Entry("NP013", "namespace-selector-matches-none", (ANY,)),
-    Entry("NP014", "null-in-policy", (ANY,)),
-    Entry("NP015", "selector-absent", (POLICIES,)),
+    Entry("NP010", "policy-selects-nothing", (ANY,), True),
+    Entry("NP011", "peer-selects-nothing", (ANY,), True),
+    Entry("NP012", "peer-in-other-namespace", (POLICIES,), True),
+    Entry("NP013", "namespace-selector-matches-none", (ANY,), True),
+    Entry("NP014", "null-in-policy", (ANY,), True),
+    Entry("NP015", "selector-absent", (POLICIES,), True),
     Entry("NP016", "unresolved-selector-value", (ANY,)),
-    Entry("NP020", "rule-without-ports", (ANY,)),
-    Entry("NP021", "rule-without-peers", (POLICIES,)),
-    Entry("NP022", "world-without-except", (ANY,)),
+    Entry("NP020", "rule-without-ports", (ANY,), True),
+    Entry("NP021", "rule-without-peers", (POLICIES,), True),
+    Entry("NP022", "world-without-except", (ANY,), True),
     Entry("NP023", "metadata-reachable", (ANY,)),
-    Entry("NP024", "ipblock-on-cluster-cidr", (POLICIES,)),
-    Entry("NP025", "all-namespaces-peer", (POLICIES,)),
+    Entry("NP024", "ipblock-on-cluster-cidr", (POLICIES,), True),
+    Entry("NP025", "all-namespaces-peer", (POLICIES,), True),
     Entry("NP030", "deny-one-direction", (POLICIES,)),
-    Entry("NP031", "rules-ignored-by-policytypes", (POLICIES,)),
-    Entry("NP040", "named-port-unknown", (POLICIES,)),
-    Entry("NP041", "port-not-exposed", (POLICIES,)),
+    Entry("NP031", "rules-ignored-by-policytypes", (POLICIES,), True),
+    Entry("NP040", "named-port-unknown", (POLICIES,), True),
+    Entry("NP041", "port-not-exposed", (POLICIES,), True),
     Entry("NP042", "service-port-used", (POLICIES, ("Service",))),
     Entry("NP043", "endport-invalid", (POLICIES,)),
     Entry("NP050", "redundant-policy", (POLICIES,)),
@@ -76,19 +80,19 @@ ENTRIES = (
     Entry("NP080", "deprecated-api", (CALICO_STORE,)),
     Entry("NP081", "invalid-enum", (ANY,)),
     Entry("NP082", "cidr-invalid", (ANY,)),
-    Entry("NP090", "hostnetwork-target", (ANY,)),
-    Entry("NP091", "hostnetwork-peer", (ANY,)),
+    Entry("NP090", "hostnetwork-target", (ANY,), True),
+    Entry("NP091", "hostnetwork-peer", (ANY,), True),
     Entry("NP100", "anp-priority-overlap", (ADMIN,)),
     Entry("NP101", "cni-ignores-policy", (ANY,)),
     Entry("NP102", "kind-unsupported", (ANY,)),
-    Entry("NP103", "feature-unsupported", (ANY,)),
+    Entry("NP103", "feature-unsupported", (ANY,), True),
     Entry("NP104", "overridden-by-admin", ((*ADMIN, "GlobalNetworkPolicy", "CiliumClusterwideNetworkPolicy"),)),
     Entry("NP110", "fqdn-without-dns-rule", (CILIUM,)),
-    Entry("NP111", "fqdn-pattern-wide", (CILIUM,)),
+    Entry("NP111", "fqdn-pattern-wide", (CILIUM,), True),
     Entry("NP112", "l7-empty-rule", (CILIUM,)),
     Entry("NP113", "l7-regex", (CILIUM,)),
     Entry("NP114", "cilium-default-deny-off", (CILIUM,)),
-    Entry("NP115", "cilium-entity-wide", (CILIUM,)),
+    Entry("NP115", "cilium-entity-wide", (CILIUM,), True),
     Entry("NP120", "calico-no-order", (CALICO,)),
     Entry("NP121", "calico-same-order-conflict", (CALICO,)),
     Entry("NP122", "calico-global-scope", (("GlobalNetworkPolicy",),)),

@@ -96,7 +96,8 @@ def drafts(contexts: Sequence[Context], config: Settings | None = None) -> list[
     for entry in registry.wanted(contexts, off):
         check = registry.check(entry)
         for context, own in zip(contexts, found, strict=True):
-            own.extend(draft for draft in check(context) if context.is_told(draft.object))
+            sight = context.alone if entry.alone else context
+            own.extend(draft for draft in check(sight) if context.is_told(draft.object))
     left = [apply(context, own[:MOST], off) for context, own in zip(contexts, found, strict=True)]
     if config is not None and config.ignore:
         left = [_outside(context, own, config.ignore) for context, own in zip(contexts, left, strict=True)]

@@ -22,10 +22,24 @@ MOST_POLICIES = 1_000
 
 
 class Scope(NamedTuple):
-    """`reported`: the namespaces that findings are told of; `judged`: those whose policies and workloads are looked at for it."""
+    """`reported`: the namespaces that findings are told of; `judged`: those whose policies and workloads are looked at for it.
+
+    `fresh`: the ids of the policies of which a rule that looks at each alone can find other things than before.
+    """
 
     reported: frozenset[str]
     judged: frozenset[str]
+    fresh: frozenset[int]
+
+
+class Touched(NamedTuple):
+    """Namespaces with anything that differs (`changed`), with anything but policies (`stirred`), and where policies see other
+    pods or labels (`populated`); `wide`: something of the cluster differs."""
+
+    changed: set[str]
+    stirred: set[str]
+    populated: set[str]
+    wide: bool
 
 
 def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Pods]) -> Scope | None:
@@ -35,55 +49,62 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     of it asks for labels in a namespace whose workloads or labels do. What is of the cluster and differs can make them differ anywhere:
     then everything is looked at, but for a repository of so many policies that nobody could read what comes of it.
     """
-    changed, populated, wide = _touched(base, head)
+    changed, stirred, populated, wide = _touched(base, head, lowered)
     if wide and len(lowered.head.policies) <= MOST_POLICIES:
         return None
-    if not populated.isdisjoint(_callers(base) | _callers(head)) and len(lowered.head.policies) <= MOST_POLICIES:
+    callers = _callers(base) | (_callers(head) if stirred else set())
+    if not populated.isdisjoint(callers) and len(lowered.head.policies) <= MOST_POLICIES:
         return None
-    wide = wide or any(not policy.key[1] for chain in (lowered.base, lowered.head) for policy in chain.policies)
     reported = set(changed)
-    policies = {id(policy): policy for chain in (lowered.base, lowered.head) for policy in chain.policies}
+    sides = [{id(policy): policy for policy in chain.policies} for chain in (lowered.base, lowered.head)]
+    policies = sides[0] | sides[1]
+    fresh = set(sides[0].keys() ^ sides[1].keys())
     if populated:
-        for policy in policies.values():
-            if policy.key[1] not in reported and any(
-                _looks_into(expr, populated, side) for expr in _peers(policy) for side in (base, head)
-            ):
+        for at, policy in policies.items():
+            if at not in fresh and any(_looks_into(expr, populated, side) for expr in _peers(policy) for side in (base, head)):
                 reported.add(policy.key[1])
-    if wide:
-        return Scope(frozenset(reported), frozenset({*base.namespaces, *head.namespaces}))
-    judged = {*reported, _SYSTEM, *_callers(base), *_callers(head)}
+                fresh.add(at)
+    fresh.update(at for at, policy in policies.items() if policy.key[1] in stirred)
+    everywhere = frozenset({*base.namespaces, *head.namespaces})
+    if wide or 2 * len(reported) > len(everywhere) or any(not policy.key[1] for policy in policies.values()):
+        return Scope(frozenset(reported), everywhere, frozenset(fresh))
+    judged = {*reported, _SYSTEM, *callers}
     for policy in policies.values():
         if policy.key[1] in reported:
             for expr in _peers(policy):
                 for own in pods:
                     judged.update(sorted({workload.namespace for workload in own.selected(expr)})[:_EACH])
-    if 2 * len(judged) > len({*base.namespaces, *head.namespaces}):
-        judged = {*base.namespaces, *head.namespaces}
-    return Scope(frozenset(reported), frozenset(judged))
+    if 2 * len(judged) > len(everywhere):
+        return Scope(frozenset(reported), everywhere, frozenset(fresh))
+    return Scope(frozenset(reported), frozenset(judged), frozenset(fresh))
 
 
-def _touched(base: Snapshot, head: Snapshot) -> tuple[set[str], set[str], bool]:
-    """(namespaces with anything that differs, those where policies see other pods or labels, whether anything of the cluster differs)."""
+def _touched(base: Snapshot, head: Snapshot, lowered: Lowered) -> Touched:
+    own = {id(policy.object) for chain in (lowered.base, lowered.head) for policy in chain.policies}
     wide = False
     changed: set[str] = set()
+    stirred: set[str] = set()
     populated: set[str] = set()
-    differing = [(key, obj.kind) for key, obj in head.objects.items() if base.objects.get(key) is not obj]
-    differing += [(key, obj.kind) for key, obj in base.objects.items() if key not in head.objects]
-    for key, kind in differing:
-        if kind == "Namespace":
+    known = base.objects.get
+    differing = [(key, obj) for key, obj in head.objects.items() if known(key) is not obj]
+    differing += [(key, obj) for key, obj in base.objects.items() if head.objects.get(key) is not obj]
+    for key, obj in differing:
+        if obj.kind == "Namespace":
             populated.add(key[2])
         elif key[1]:
-            changed.add(key[1])
-        elif kind not in _WITHOUT_EFFECT:
+            (changed if id(obj) in own else stirred).add(key[1])
+        elif obj.kind not in _WITHOUT_EFFECT:
             wide = True
-    sides = [{id(w.object): w for w in side.workloads} for side in (base, head)]
-    fresh = [[w for at, w in one.items() if at not in other] for one, other in (sides, sides[::-1])]
-    seen = [{(*w.key, w.pod): (w.labels, w.ports, w.host_network, w.addresses) for w in own} for own in fresh]
-    for own, other in (seen, seen[::-1]):
-        populated.update(key[1] for key, pod in own.items() if other.get(key) != pod)
-    changed.update(w.namespace for own in fresh for w in own)
+    if base.workloads != head.workloads:
+        sides = [{id(w.object): w for w in side.workloads} for side in (base, head)]
+        new = [[w for at, w in one.items() if at not in other] for one, other in (sides, sides[::-1])]
+        seen = [{(*w.key, w.pod): (w.labels, w.ports, w.host_network, w.addresses) for w in own} for own in new]
+        for one, other in (seen, seen[::-1]):
+            populated.update(key[1] for key, pod in one.items() if other.get(key) != pod)
+        stirred.update(w.namespace for one in new for w in one)
     populated |= base.namespaces.keys() ^ head.namespaces.keys()
-    return changed | populated, populated, wide
+    stirred |= populated
+    return Touched(changed | stirred, stirred, populated, wide)
 
 
 def _callers(side: Snapshot) -> set[str]:

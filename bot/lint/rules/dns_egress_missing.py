@@ -58,6 +58,8 @@ def check(context: Context) -> Iterator[Draft]:
     """One finding for each policy that isolates such pods; of several that do, the widest."""
     affected = context.isolated("egress")
     if affected:
+        affected &= ~context.dns_surely_allowed
+    if affected:
         affected &= ~context.dns_allowed[0] & ~_is_dns(context)
     if affected:
         affected &= ~_allowed_by_labels(context)

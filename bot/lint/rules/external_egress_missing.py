@@ -41,13 +41,12 @@ _LOOKED_AT = 40
 
 def check(context: Context) -> Iterator[Draft]:
     """One finding for each policy that keeps such pods inside."""
-    inside = outside(context) & ~sum(1 << slot for slot, pod in context.by_slot.items() if pod.host_network)
     found: dict[int, tuple[Isolator, list[tuple[Workload, Host]]]] = {}
     looked: dict[str, int] = {}
     for slot in indices(context.isolated("egress")):
         workload = context.by_slot[slot]
         looked[workload.namespace] = looked.get(workload.namespace, 0) + 1
-        if looked[workload.namespace] > _LOOKED_AT or not may_name_hosts(workload) or context.reached("egress", slot) & inside:
+        if looked[workload.namespace] > _LOOKED_AT or not may_name_hosts(workload) or context.reached("egress", slot) & _world(context):
             continue
         host = external(context, workload)
         by = isolator(context, "egress", slot) if host is not None else None
@@ -60,3 +59,9 @@ def check(context: Context) -> Iterator[Draft]:
             message += f" (nor {words.workloads([pod for pod, _ in pods[1:]])})"
         port = host.port or 443
         yield Draft(RULE, WARNING, by.object, by.path, message, f"allow egress to {host.name} on TCP {port}")
+
+
+def _world(context: Context) -> int:
+    """The slots of what is no pod, of the host network neither."""
+    pods = context.by_slot.items()
+    return context.once("world", lambda: outside(context) & ~sum(1 << slot for slot, pod in pods if pod.host_network))  # type: ignore[no-any-return]

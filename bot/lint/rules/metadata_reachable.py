@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from bot.lint import words
 from bot.lint.context import METADATA
 from bot.lint.finding import ERROR, INFO, Draft, Rule
+from bot.lint.numbered import lowest
 from bot.policies import addresses as address_line
 from bot.policies.intervals import covers, intersect
 from bot.policies.model import And, Expr, InAddresses
 from bot.policies.traffic import TCP
-from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
@@ -42,6 +42,7 @@ egress:
 )
 _LINK_LOCAL = address_line.parse_cidr("169.254.0.0/16")
 _LOOKED_AT = 20
+_WEB = TCP << 16 | 80
 
 
 def check(context: Context) -> Iterator[Draft]:
@@ -56,17 +57,8 @@ def check(context: Context) -> Iterator[Draft]:
 
 
 def _finding(context: Context, peer: Peer, ranges: Intervals, held: list[str]) -> Iterator[Draft]:
-    mask = 0
-    for rule in peer.rules:
-        mask |= context.mask_of(rule.traffic)
-    pods = indices(context.bits(peer.subject) & context.isolated("egress"))[:_LOOKED_AT]
-    open_to: dict[str, bool] = {}
-    for text in held:
-        target = sum(1 << slot for slot in context.address_slots(text))
-        for slot in pods:
-            web = bool(context.reached("egress", slot, TCP << 16 | 80) & target) and _has_web(context, mask)
-            if web or context.opens("egress", slot, mask) & target:
-                open_to[text] = open_to.get(text, False) or web
+    pods = lowest(context.bits(peer.subject) & context.isolated("egress"), _LOOKED_AT)
+    open_to = _open_to(context, peer, held, pods)
     if not open_to:
         return
     meant = covers(_LINK_LOCAL, ranges) or all(last - first < 256 for first, last in ranges)
@@ -80,8 +72,26 @@ def _finding(context: Context, peer: Peer, ranges: Intervals, held: list[str]) -
     yield Draft(RULE, INFO if meant or not web else ERROR, peer.object, peer.path, message)
 
 
+def _open_to(context: Context, peer: Peer, held: list[str], pods: list[int]) -> dict[str, bool]:
+    """Which of these addresses the pods reach for what the rule allows, and whether port 80 is in that."""
+    if context.allowing("egress") is not None:
+        web = any(box.first <= _WEB <= box.last for rule in peer.rules for box in rule.traffic)
+        return dict.fromkeys(held, web) if pods else {}
+    mask = 0
+    for rule in peer.rules:
+        mask |= context.mask_of(rule.traffic)
+    out: dict[str, bool] = {}
+    for text in held:
+        target = sum(1 << slot for slot in context.address_slots(text))
+        for slot in pods:
+            web = bool(context.reached("egress", slot, _WEB) & target) and _has_web(context, mask)
+            if web or context.opens("egress", slot, mask) & target:
+                out[text] = out.get(text, False) or web
+    return out
+
+
 def _has_web(context: Context, mask: int) -> bool:
-    atom = context.run.world.atoms.atom(TCP << 16 | 80)
+    atom = context.run.world.atoms.atom(_WEB)
     return atom is not None and bool(atom & mask)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from bot.lint import words
 from bot.lint.finding import ERROR, WARNING, Draft, Rule
 from bot.lint.near import labels_asked
+from bot.lint.numbered import lowest
 from bot.lint.reaching import isolator
 from bot.policies.traffic import PROTOCOL_NAMES
-from bot.reachability.endpoints import indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
@@ -63,18 +63,28 @@ def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
     # Only where every one of them is isolated can the rule open nothing.
     if not theirs or not own or theirs & ~context.isolated(other):
         return
+    if _is_opened(context, other, lowest(theirs, _EACH), own, peer):
+        return
+    pods, mine = context.workloads(theirs), context.workloads(own)
+    if pods[0].key == mine[0].key and _is_one(pods) and _is_one(mine):
+        return
+    by = isolator(context, other, lowest(theirs, 1)[0])
+    if by is not None:
+        yield _finding(context, peer, pods, mine, f"{by.policy.title} isolates {'it' if _is_one(pods) else 'them'}")
+
+
+def _is_opened(context: Context, direction: str, pods: Sequence[int], own: int, peer: Peer) -> bool:
+    """Whether the policies of any of these pods, all of them isolated, let anything of the rule through."""
+    allowing = context.allowing(direction)
+    if allowing is not None:
+        namespaces = dict.fromkeys([context.by_slot[slot].namespace for slot in pods])
+        found = allowing.opens(peer, namespaces, sum([1 << slot for slot in pods]), own)
+        if found is not None:
+            return found
     mask = 0
     for rule in peer.rules:
         mask |= context.mask_of(rule.traffic)
-    for slot in indices(theirs)[:_EACH]:
-        if context.opens(other, slot, mask) & own:
-            return
-    pods, mine = context.workloads(theirs), context.workloads(own)
-    if {pod.key for pod in pods} == {pod.key for pod in mine} and len({pod.key for pod in pods}) == 1:
-        return
-    by = isolator(context, other, indices(theirs)[0])
-    if by is not None:
-        yield _finding(context, peer, pods, mine, f"{by.policy.title} isolates {'it' if len({p.key for p in pods}) == 1 else 'them'}")
+    return any(context.opens(direction, slot, mask) & own for slot in pods)
 
 
 def _finding(context: Context, peer: Peer, pods: Sequence[Workload], mine: Sequence[Workload], why: str) -> Draft:
@@ -84,10 +94,14 @@ def _finding(context: Context, peer: Peer, pods: Sequence[Workload], mine: Seque
         message = f"{words.workloads(pods)} may not send to {words.workloads(mine)}{ports}: no egress rule allows it, and {why}"
         fix = f"allow the egress of {words.workloads(pods)} to {words.workloads(mine)}{ports}"
     else:
-        lets = "lets" if len({pod.key for pod in pods}) == 1 else "let"
+        lets = "lets" if _is_one(pods) else "let"
         message = f"{words.workloads(pods)} {lets} nothing in from {words.workloads(mine)}{ports}: no ingress rule allows it, and {why}"
         fix = f"allow the ingress of {words.workloads(pods)} from {words.workloads(mine)}{ports}"
     return Draft(RULE, WARNING if known else ERROR, peer.object, peer.path, message, fix)
+
+
+def _is_one(pods: Sequence[Workload]) -> bool:
+    return all(pod.key == pods[0].key for pod in pods)
 
 
 def _ports(peer: Peer) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint.finding import INFO, Draft, Rule
-from bot.lint.rules.redundant_rule import by_namespace, covering_item, redundant
+from bot.lint.rules.redundant_rule import by_namespace, redundant
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -36,12 +36,8 @@ spec:
 def check(context: Context) -> Iterator[Draft]:
     """Every such policy; of two that say the same, the later one by name."""
     for items in by_namespace(context):
-        gone = redundant(context, items)
-        for policy in gone.values():
-            own = [item for item in items if item[0].policy is policy]
-            left = [item for item in items if item[0].policy is policy or id(item[0].policy) not in gone]
-            by = covering_item(left, own[0], id(policy))
-            obj = own[0][0].object
+        for at, by in redundant(context, items).items():
+            obj = next(item[0].object for item in items if id(item[0].policy) == at)
             others = f" ({by[0].policy.title})" if by is not None else ""
             message = f"without this policy no path would differ: others allow all that it does{others}"
             yield Draft(RULE, INFO, obj, ("metadata", "name"), message)

@@ -1,0 +1,127 @@
+"""The policies of one side and direction in; out, whether any allow rule opens some traffic between pods, without a World."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot.policies.model import Everything, home
+from bot.policies.traffic import intersect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bot.lint.context import Peer, Run
+    from bot.lint.numbered import Numbered
+    from bot.policies.model import Chain, Expr, Policy
+    from bot.policies.traffic import Traffic
+
+
+class Allow(NamedTuple):
+    """One allow rule: the pods it is about, those at the other end, and what of traffic."""
+
+    subject: Expr
+    other: Expr
+    traffic: Traffic
+
+
+class Allowing:
+    """The allow rules of a direction by the namespace of the pods that they are about."""
+
+    def __init__(
+        self, by_home: dict[str | None, list[Allow]], numbers: Numbered, memo: dict[tuple[int, int], tuple[object, bool]]
+    ) -> None:
+        self._by_home = by_home
+        self._numbers = numbers
+        self._memo = memo
+        self._known: dict[tuple[int, int, int], tuple[Peer, bool | None]] = {}
+
+    def about(self, namespace: str) -> Iterable[Allow]:
+        """The rules that can be about pods of a namespace."""
+        yield from self._by_home.get(namespace, ())
+        yield from self._by_home.get(None, ())
+
+    def every(self) -> Iterable[Allow]:
+        """All of them."""
+        for rules in self._by_home.values():
+            yield from rules
+
+    def opens(self, peer: Peer, namespaces: Iterable[str], pods: int, others: int) -> bool | None:
+        """Whether any of `pods`, all isolated and in these namespaces, is let to any of `others` for anything that `peer` allows.
+
+        None: it takes a World to tell.
+        """
+        at = id(peer), pods, others
+        if at not in self._known:
+            self._known[at] = (peer, self._opens(peer, namespaces, pods, others))
+        return self._known[at][1]
+
+    def _opens(self, peer: Peer, namespaces: Iterable[str], pods: int, others: int) -> bool | None:
+        bits = self._numbers.bits
+        unknown = False
+        for namespace in namespaces:
+            for rule in self.about(namespace):
+                if not any(self._meet(rule.traffic, own.traffic) for own in peer.rules):
+                    continue
+                other = others if isinstance(rule.other, Everything) else bits(rule.other)
+                if other is not None and not other & others:
+                    continue
+                subject = bits(rule.subject)
+                if subject is not None and not subject & pods:
+                    continue
+                if subject is not None and other is not None:
+                    return True
+                unknown = True
+        return None if unknown else False
+
+    def _meet(self, left: Traffic, right: Traffic) -> bool:
+        at = id(left), id(right)
+        found = self._memo.get(at)
+        if found is None:
+            found = self._memo[at] = ((left, right), bool(intersect(left, right)))
+        return found[1]
+
+
+def allowing(run: Run, chain: Chain, direction: str) -> Allowing | None:
+    """The rules of a chain, where a rule that allows is enough: in all of it there is but one tier, which denies the rest."""
+    numbers = run.numbered
+    if numbers is None:
+        return None
+    denies = {(one.name, tier.name) for one in chain.checkpoints for tier in one.tiers if tier.end == "deny" and tier.commutes}
+    tiers: set[str] = set()
+    opening: list[tuple[Policy, bool, list[Allow], set[str]]] = []
+    for policy in chain.policies:
+        found = run.memo.get(("allows", direction, id(policy)))
+        if found is None:
+            found = run.memo[("allows", direction, id(policy))] = (policy, *_of_policy(policy, direction, denies))
+        if not found[1]:
+            return None
+        tiers.update(found[3])
+        if found[2]:
+            opening.append(found)
+    if len(tiers) > 1:
+        return None
+    # Both sides share what they answer where they have the same rules.
+    at = ("allowing", direction, tuple([id(found[0]) for found in opening]))
+    if at not in run.memo:
+        out: dict[str | None, list[Allow]] = {}
+        for found in opening:
+            for rule in found[2]:
+                out.setdefault(home(rule.subject), []).append(rule)
+        run.memo[at] = Allowing(out, numbers, run.memo.setdefault(("traffic", direction), {}))
+    return run.memo[at]  # type: ignore[no-any-return]
+
+
+def _of_policy(policy: Policy, direction: str, denies: set[tuple[str, str]]) -> tuple[bool, list[Allow], set[str]]:
+    """(whether its rules only allow, in a tier that denies the rest; they; the tiers)."""
+    rules: list[Allow] = []
+    tiers: set[str] = set()
+    for section in policy.sections:
+        if section.checkpoint != direction:
+            continue
+        if policy.staged or (section.checkpoint, section.tier) not in denies or any(rule.action != "allow" for rule in section.rules):
+            return False, [], set()
+        tiers.add(section.tier)
+        for rule in section.rules:
+            ends = (rule.source, rule.destination) if direction == "egress" else (rule.destination, rule.source)
+            rules.append(Allow(*ends, rule.traffic))
+    return True, rules, tiers
