@@ -20,6 +20,7 @@ from bot.render.model import (
     text,
     under,
 )
+from bot.render.remote import Remotes
 from bot.sources import Files
 
 
@@ -66,12 +67,14 @@ def discover(files: Files, options: Options = _NONE) -> tuple[list[Root], list[s
         file = kustomize.kustomization(files, folder) or folder
         if folder not in paths and file not in used and not _within(file, trees):
             found.append(Root(folder, TOP if folder == "." else folder, "kustomize", folder, file))
-    found += [root for root in charts(files) if root.path not in paths]
+    if "helm" in options.plugins:
+        used |= {path for root in found if root.tool == "kustomize" for path in _files(files, root, options)}
+    found += [root for root in charts(files) if root.path not in paths and root.file not in used]
     return [options.capable(root) for root in found], notes
 
 
-def _files(files: Files, root: Root) -> frozenset[str]:
-    return kustomize.inputs(files, root.path, root.edits, root.generated).files
+def _files(files: Files, root: Root, options: Options = _NONE) -> frozenset[str]:
+    return kustomize.inputs(files, root.path, root.edits, root.generated, Remotes(plugins=options.plugins)).files
 
 
 def charts(files: Files) -> list[Root]:

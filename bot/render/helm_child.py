@@ -18,9 +18,9 @@ def main() -> int:
         values: dict[str, Any] = {}
         for file in asked["values"]:
             with open(file, encoding="utf-8") as stream:
-                _merge(values, values_from_yaml(stream.read()))
+                merge(values, values_from_yaml(stream.read()))
         for name, value, is_text in asked["parameters"]:
-            _merge(values, _parameter(name, value, is_text))
+            merge(values, _parameter(name, value, is_text))
         with Chart.load(asked["chart"]) as chart:
             rendered = chart.render(values, name=asked["release"], namespace=asked["namespace"], is_install=True)
     except (HelmError, OSError, ValueError) as error:
@@ -31,11 +31,11 @@ def main() -> int:
     return 0
 
 
-def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+def merge(into: dict[str, Any], more: dict[str, Any]) -> None:
     """As Helm merges values files: mappings are merged, anything else is replaced, and null stays to remove a default."""
     for key, value in more.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            merge(into[key], value)
         else:
             into[key] = value
 

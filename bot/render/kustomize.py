@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from bot.render import cage
-from bot.render.model import KUSTOMIZATIONS, Unusable, below, documents, items, joined, mapping, text
+from bot.render.model import KUSTOMIZATIONS, Helm, Unusable, below, documents, items, joined, mapping, text
 from bot.render.remote import FOLDER, Remotes, reference, top_of
 from bot.render.remote import short as _short
 from bot.sources import Files
@@ -39,8 +40,13 @@ _BINARY = "it refers to a file by a binary value"
 _GENERATORS = ("configMapGenerator", "secretGenerator")
 _FIELDS = frozenset(
     (*_EITHER, *_FILES, *_GENERATORS, "patches", "patchesJson6902", "replacements", "openapi", "buildMetadata")
-    + ("helmCharts", "helmChartInflationGenerator")
+    + ("helmCharts", "helmChartInflationGenerator", "helmGlobals")
 )
+_CHART = frozenset(
+    ("name", "version", "repo", "releaseName", "namespace", "nameTemplate", "valuesFile", "additionalValuesFiles", "valuesInline")
+    + ("valuesMerge", "includeCRDs", "skipHooks", "skipTests", "apiVersions", "kubeVersion", "debug", "devel")
+)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _DEEPEST = 50
 
 
@@ -50,7 +56,7 @@ class Inputs(NamedTuple):
     `folders`: those of which everything counts. `named`: files and folders that must be there, each with the file that says so.
     `dropped`: kustomizations that make ConfigMaps or Secrets of files that nobody fetches. `plugins`: it has configurations of
     plugins, if only of built in ones that may read files. `remote`: what it refers to in other repositories, each with the file that
-    says so.
+    says so. `inflated`: it inflates charts.
     """
 
     files: frozenset[str]
@@ -61,6 +67,7 @@ class Inputs(NamedTuple):
     dropped: frozenset[str] = frozenset()
     plugins: bool = False
     remote: tuple[tuple[str, str], ...] = ()
+    inflated: bool = False
 
     def missing(self, files: Files) -> list[tuple[str, str]]:
         """What of it is not there, once everything that was asked for is read."""
@@ -128,6 +135,7 @@ def inputs(
         dropped,
         walk.plugins,
         tuple(walk.remote),
+        walk.inflated,
     )
 
 
@@ -163,6 +171,7 @@ class _Walk:
         self.named: dict[str, str] = {}
         self.dropped: set[str] = set()
         self.plugins = False
+        self.inflated = False
         self.seen: set[str] = set()
         self.problems: list[tuple[str, str]] = []
 
@@ -188,11 +197,11 @@ class _Walk:
 
     def references(self, value: dict[str, Any], folder: str, file: str, depth: int) -> None:
         self.spelled(value, _FIELDS, file)
-        for key in ("helmCharts", "helmChartInflationGenerator"):
-            for chart in items(value.get(key)):
-                name = text(mapping(chart).get("name")) or text(mapping(chart).get("chartName")) or "a chart"
-                words = f"it inflates the Helm chart {name} (helmCharts), which needs --enable-helm and is not done"
-                self.problems.append((words, file))
+        for chart in items(value.get("helmChartInflationGenerator")):
+            words = f"it inflates {_short(text(mapping(chart).get('chartName')))} by helmChartInflationGenerator: use helmCharts"
+            self.problems.append((words, file))
+        for chart in items(value.get("helmCharts")):
+            self.chart(mapping(chart), mapping(value.get("helmGlobals")), folder, file)
         for key in _EITHER:
             for ref in items(value.get(key)):
                 self.reference(ref, folder, file, depth, key)
@@ -251,6 +260,49 @@ class _Walk:
             self.unknown.add(at)
             self.named.setdefault(at, file)
 
+    def chart(self, chart: dict[str, Any], globals_: dict[str, Any], folder: str, file: str) -> None:
+        """A chart that Kustomize inflates (https://kubectl.docs.kubernetes.io/references/kustomize/builtins/#_helmchartinflationgenerator_)."""
+        from bot.render import helm
+
+        name, version = text(chart.get("name")), text(chart.get("version"))
+        title = f"the Helm chart {_short(name or 'without a name')} (helmCharts)"
+        if self.remotes is None or "helm" not in self.remotes.plugins:
+            words = f"it inflates {title}, which needs --enable-helm and is not done unless render.plugins names helm"
+            self.problems.append((words, file))
+            return
+        self.spelled(chart, _CHART, file)
+        self.spelled(globals_, ("chartHome", "configHome"), file)
+        # Helm would take for a flag what begins with a dash.
+        given = [text(chart.get(key)) for key in ("releaseName", "namespace", "nameTemplate", "kubeVersion")]
+        given += [part if isinstance(part, str) else "-" for part in items(chart.get("apiVersions"))]
+        home = text(globals_.get("chartHome")) or "charts"
+        if version and text(chart.get("repo")):
+            home = f"{home}/{name}-{version}"
+        place = self.place(folder, f"{home}/{name}")
+        reason = ""
+        if not _PLAIN.fullmatch(name) or not (_PLAIN.fullmatch(version) or not version) or any(part.startswith("-") for part in given):
+            reason = "has a name or a setting that is none"
+        elif "configHome" in globals_ or chart.keys() - _CHART:
+            reason = "has settings that are not passed on"
+        elif not text(chart.get("releaseName")):
+            reason = "has no releaseName, and would be another one each time"
+        elif place is None:
+            reason = "is outside of the repository"
+        if reason or place is None:
+            self.problems.append((f"{title} {reason}", file))
+            return
+        self.inflated = True
+        for ref in (chart.get("valuesFile"), *items(chart.get("additionalValuesFiles"))):
+            self.file(ref, folder, file)
+        found = helm.inputs(self.files, place, Helm(name))
+        self.found |= found.files
+        self.links |= found.links
+        self.unknown |= found.folders | {place}
+        chart_file = f"{place}/Chart.yaml"
+        self.found.add(chart_file)
+        self.named.setdefault(chart_file, file)
+        self.problems += [(reason, file) for reason, of in found.problems if of in self.files.contents]
+
     def fetched(self, ref: str, file: str, depth: int) -> None:
         path = None if self.remotes is None else self.remotes.path(ref)
         if path is None or self.remotes is None:
@@ -296,6 +348,9 @@ class _Walk:
         for value in found:
             part = mapping(value)
             self.plugins |= part.get("kind") not in _HARMLESS
+            if part.get("kind") == "HelmChartInflationGenerator":
+                self.problems.append(("it has a HelmChartInflationGenerator of its own: use helmCharts", file))
+                continue
             version = text(part.get("apiVersion"))
             annotations = mapping(mapping(part.get("metadata")).get("annotations"))
             if "config.kubernetes.io/function" in annotations or (version and not version.startswith("builtin")):
@@ -385,11 +440,45 @@ def build(
     contents[file], traced = _prepared(contents[file], edits)
     if remotes is not None and used.remote:
         _brought_here(contents, used.remote, {file: folder}, remotes)
+    if used.inflated:
+        _capable(contents)
     with cage.copy(contents, links) as root:
         # Every file that it names itself is known to be of the repository; what plugins name is not known.
         more = ["--load-restrictor", "LoadRestrictionsNone"] if loose and not used.plugins else []
+        if used.inflated:
+            more += ["--enable-helm", "--helm-command", _helm(root)]
         out = cage.run([*command, ".", *more], root, folder)
     return out.decode("utf-8", "replace"), traced
+
+
+def _capable(contents: dict[str, bytes]) -> None:
+    """Have charts see the same Kubernetes on every machine."""
+    from bot.render.helm import KUBE_VERSION
+
+    for file in [path for path in contents if path.rpartition("/")[2] in KUSTOMIZATIONS]:
+        value = dict(mapping(next(iter(documents(contents[file])), None)))
+        if items(value.get("helmCharts")):
+            charts = [{"kubeVersion": KUBE_VERSION, **mapping(chart)} for chart in items(value["helmCharts"])]
+            contents[file] = json.dumps({**value, "helmCharts": charts}, default=str).encode()
+
+
+def _helm(root: str) -> str:
+    """A command that is helm to Kustomize, over a copy. Raises cage.Failed."""
+    import shlex
+
+    from bot.render import helm
+
+    command = helm.tool()
+    if command is None:
+        raise cage.Failed(helm.MISSING)
+    if len(command) == 1:
+        return command[0]
+    place = os.path.join(os.path.dirname(root), "home", "helm")
+    shim = os.path.join(os.path.dirname(command[-1]), "helm_shim.py")
+    with open(place, "x", encoding="utf-8") as stream:
+        stream.write(f'#!/bin/sh\nexec {shlex.join([*command[:-1], shim])} "$@"\n')
+    os.chmod(place, 0o700)
+    return place
 
 
 def _brought_here(

@@ -89,7 +89,8 @@ class FromResource(Origin):
             (value,) = documents(data)
             index, original = _same(documents(self.sources.own[source]), mapping(value))
         except (Unusable, ValueError, LookupError):
-            return source, (1, 1)
+            # What a chart or a generator makes is told by the kustomization that names it.
+            return source, line_of(self.sources.own[source], ("helmCharts",)) or (1, 1)
         here = _at(value, path)
         if path and _at(original, path) != here:
             found = self._patched(mapping(value), path)
