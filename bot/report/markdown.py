@@ -10,6 +10,7 @@ from bot.gate.verdict import blocks
 from bot.report import graph, mermaid, sides, wording
 from bot.report.escape import code, plain, prose, target
 from bot.report.fold import folded
+from bot.report.quiet import quiet, sentence
 from bot.report.words import (
     Names,
     Part,
@@ -107,8 +108,13 @@ def _page(page: Page) -> str:
     blocks_of_text = [f"### {ICONS[value.verdict]} netreach: {_headline(value)}"]
     blocks_of_text += _notes(value.notes, page)
     blocks_of_text.append(f"{_counts(value)} {_lint_words(value)}".rstrip())
+    silent = quiet(value)
     for environment in value.environments:
-        blocks_of_text += _environment(environment, page)
+        if all(environment is not one for one in silent):
+            blocks_of_text += _environment(environment, page)
+    if silent:
+        words, alike = sentence(silent, lambda name: code(name, 60))
+        blocks_of_text.append(f"{ICONS['pass']} Unchanged: {words}{f'; {alike}' if alike else ''}.")
     blocks_of_text.append(_footer(page))
     return "\n\n".join(block for block in blocks_of_text if block) + "\n"
 

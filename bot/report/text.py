@@ -14,6 +14,7 @@ from bot.gate.verdict import blocks, exit_code
 from bot.report import sides
 from bot.report.escape import plain as clean
 from bot.report.fold import folded
+from bot.report.quiet import quiet, sentence
 from bot.report.words import (
     Names,
     cause_name,
@@ -64,9 +65,14 @@ def review(value: Review, verbose: bool = False) -> list[Line]:
     if sides.behind(value):
         lines.append([("dim", f"  {clean(sides.behind(value))}")])
     lines += [[("warning", "note: "), ("", clean(note))] for note in value.notes]
+    silent = [] if verbose else quiet(value)
     for environment in environments:
-        lines += _environment(environment, value, verbose)
+        if all(environment is not one for one in silent):
+            lines += _environment(environment, value, verbose)
     lines.append([])
+    if silent:
+        words, alike = sentence(silent, clean)
+        lines += [[("good", "unchanged"), ("", f": {words}"), ("dim", f"; {alike} (--verbose has all)" if alike else "")], []]
     lines.append(_verdict(value))
     return lines
 

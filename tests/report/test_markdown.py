@@ -140,7 +140,7 @@ def test_environments_and_notes() -> None:
     check(body, reviews.TWO)
     assert "**Note:** main and feature conflict: compared since they parted" in body
     assert "#### ⚠️ `prod`: needs a look" in body
-    assert "#### ✅ `staging`: no path opened or closed" in body
+    assert "\n✅ Unchanged: 1 environment (`staging`).\n" in body
 
 
 def test_new_workloads_are_told_apart() -> None:

@@ -32,6 +32,19 @@ def test_verdicts() -> None:
     assert "environment prod: look" in text.plain(text.review(reviews.TWO))
 
 
+def test_environments_that_stay_as_they_are_are_one_line() -> None:
+    prod, staging = reviews.TWO.environments
+    many = tuple(staging._replace(name=f"e{index}") for index in range(47))
+    shown = text.plain(text.review(reviews.TWO._replace(environments=(prod, *many, staging))))
+    assert "\nunchanged: 48 environments (e0, e1, e2, e3, e4, e5, e6, e7, e8, e9 and 38 more)" in shown
+    assert shown.count("\n") < text.plain(text.review(reviews.TWO)).count("\n") + 3
+    told = staging._replace(notes=("something to know",), name="told")
+    shown = text.plain(text.review(reviews.TWO._replace(environments=(prod, told, staging))))
+    assert "environment told: pass\nnote: something to know" in shown
+    assert "unchanged: 1 environment (staging)" in shown
+    assert "environment staging: pass" in text.plain(text.review(reviews.TWO, verbose=True))
+
+
 def test_verbose_names_assumptions_and_coverage() -> None:
     shown = text.plain(text.review(reviews.BLOCKED, verbose=True))
     assert "unread on both sides: charts/legacy/templates/np.yaml: Helm template (setting: render)" in shown
