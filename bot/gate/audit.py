@@ -6,12 +6,13 @@ pod of the namespace and allows nothing (a default deny), or where every workloa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.policies.model import Expr, Isolation, Lowered, Policy, Section, home
-from bot.reachability.endpoints import Hypothetical, indices
+from bot.policies.model import Everything, Expr, InNamespace, Isolation, Lowered, Policy, Section, home
+from bot.reachability.endpoints import Hypothetical, bits_at, indices
 from bot.reachability.facts import Names
+from bot.reachability.numbered import Numbered, is_met, numbered
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class AuditChange(NamedTuple):
 
 def audit(snapshot: Snapshot, lowered: Lowered) -> tuple[Audited, ...]:
     """Every namespace with workloads, policies or an object of its own, by name (the head of `lowered` is looked at)."""
-    return _Audit(snapshot, snapshot, lowered).side(True)
+    return _over(snapshot, snapshot, lowered).side(True)
 
 
 def changes(base: Snapshot, head: Snapshot, lowered: Lowered) -> tuple[AuditChange, ...]:
@@ -75,7 +76,7 @@ def changes(base: Snapshot, head: Snapshot, lowered: Lowered) -> tuple[AuditChan
             for chain in (lowered.base, lowered.head)
         )
         lowered = lowered._replace(base=next(chains), head=next(chains))
-    both = _Audit(base, head, lowered)
+    both = _over(base, head, lowered)
     before, after = ({one.namespace: one for one in both.side(which)} for which in (False, True))
     return tuple(
         AuditChange(name, before.get(name), after.get(name))
@@ -155,13 +156,7 @@ class _Audit:
 
     def side(self, head: bool) -> tuple[Audited, ...]:
         snapshot = self.snapshots[head]
-        members: dict[str, int] = {}
-        strangers: dict[str, int] = {}
-        for bit, row in self.world.universe.rows.items():
-            if row.kind == "hypothetical":
-                strangers[row.identity[1]] = 1 << bit
-            elif row.kind == "workload" and self._is_selectable(row.head if head else row.base):
-                members[row.identity[1]] = members.get(row.identity[1], 0) | 1 << bit
+        members, strangers = self._members(head)
         policies = self.lowered.head.policies if head else self.lowered.base.policies
         found = {direction: self._isolating(policies, direction, head) for direction in DIRECTIONS}
         own = {policy.key[1] for policy in policies}
@@ -182,6 +177,17 @@ class _Audit:
                 out.append(Audited(name, status, rows.bit_count(), ingress, egress))
         return tuple(out)
 
+    def _members(self, head: bool) -> tuple[dict[str, int], dict[str, int]]:
+        """By namespace, the rows of its workloads, and that of its pod of no labels."""
+        members: dict[str, int] = {}
+        strangers: dict[str, int] = {}
+        for bit, row in self.world.universe.rows.items():
+            if row.kind == "hypothetical":
+                strangers[row.identity[1]] = 1 << bit
+            elif row.kind == "workload" and self._is_selectable(row.head if head else row.base):
+                members[row.identity[1]] = members.get(row.identity[1], 0) | 1 << bit
+        return members, strangers
+
     def _is_selectable(self, slots: Sequence[int]) -> bool:
         """Pods on the host network are their node's traffic, which policies for pods do not see."""
         return any(self.world.universe.slots[slot].kind == "pod" for slot in slots)
@@ -192,7 +198,7 @@ class _Audit:
         """By home (None: several): title, rows surely isolated, whether nothing is allowed, of the policies that isolate so."""
         ends = {
             (checkpoint.name, tier.name): tier.end
-            for checkpoint in self.world.checkpoints[head]
+            for checkpoint in (self.lowered.head if head else self.lowered.base).checkpoints
             for tier in checkpoint.tiers
             if checkpoint.name == direction
         }
@@ -218,6 +224,9 @@ class _Audit:
         left = universe.fold(self.world.resolver.everything & ~sure, head)
         return universe.fold(sure, head) & ~left
 
+    def _id(self, row: int) -> str:
+        return self.names.id(row)
+
     def _direction(self, isolating: Iterable[tuple[str, int, bool]], rows: int, stranger: int) -> Direction:
         everyone = rows | stranger
         isolated = 0
@@ -230,10 +239,79 @@ class _Audit:
             acting[title] = None
             if silent and own & everyone == everyone:
                 denying[title] = None
-        unprotected = tuple(sorted(self.names.id(bit) for bit in indices(rows & ~isolated)))
+        unprotected = tuple(sorted(self._id(bit) for bit in indices(rows & ~isolated)))
         whole = rows or stranger
         status = OK if denying or (acting and not whole & ~isolated) else WARN if acting else FAIL
         return Direction(status, tuple(sorted(denying)), tuple(sorted(acting)), unprotected)
+
+
+class _Numbered(_Audit):
+    """The same by the numbers of pods alone, where every isolation is of pods by their labels, whatever the other end is."""
+
+    def __init__(self, base: Snapshot, head: Snapshot, lowered: Lowered, numbers: Numbered) -> None:
+        self.snapshots = (base, head)
+        self.lowered = lowered
+        self.numbers = numbers
+        self.spaces = {name: number for number, name in enumerate(sorted({*base.namespaces, *head.namespaces}), numbers.count)}
+        self._selected: dict[int, tuple[Expr, int]] = {}
+        kinds: dict[tuple[str, str], set[str]] = {}
+        for side in (base, head):
+            for workload in side.workloads:
+                kinds.setdefault((workload.namespace, workload.name), set()).add(workload.kind)
+        self._shared = {key for key, found in kinds.items() if len(found) > 1}
+
+    def is_enough(self) -> bool:
+        """Whether that is so."""
+        policies = {id(policy): policy for chain in (self.lowered.base, self.lowered.head) for policy in chain.policies}
+        return all(
+            isinstance(isolation.source if section.checkpoint == "ingress" else isolation.destination, Everything)
+            and self.numbers.bits(_subject(isolation, section.checkpoint)) is not None
+            for policy in policies.values()
+            for section in policy.sections
+            for isolation in section.isolates
+            if section.checkpoint in DIRECTIONS
+        )
+
+    def _members(self, head: bool) -> tuple[dict[str, int], dict[str, int]]:
+        own = self.numbers.sides[head]
+        members = {name: (self.numbers.bits(InNamespace(name)) or 0) & own for name in self.numbers.by_namespace}
+        return members, {name: 1 << number for name, number in self.spaces.items()}
+
+    def _rows(self, section: Section, direction: str, head: bool) -> int:
+        own = self.numbers.sides[head]
+        out = 0
+        for isolation in section.isolates:
+            subject = _subject(isolation, direction)
+            found = self._selected.get(id(subject))
+            if found is None:
+                found = self._selected[id(subject)] = (subject, self._strangers(subject))
+            out |= (self.numbers.bits(subject) or 0) & own | found[1]
+        return out
+
+    def _strangers(self, subject: Expr) -> int:
+        """The pods of no labels that match."""
+        only = home(subject)
+        if only is not None:
+            return 1 << self.spaces[only] if only in self.spaces and is_met(subject, {}, only, self._labels(only)) else 0
+        return bits_at([number for name, number in self.spaces.items() if is_met(subject, {}, name, self._labels(name))])
+
+    def _labels(self, namespace: str) -> Mapping[str, str]:
+        return self.numbers.namespaces[namespace]
+
+    def _id(self, row: int) -> str:
+        pod = self.numbers.pods[0].get(row) or self.numbers.pods[1][row]
+        name = f"{pod.kind}/{pod.name}" if (pod.namespace, pod.name) in self._shared else pod.name
+        return f"{pod.namespace}/{name}"
+
+
+def _over(base: Snapshot, head: Snapshot, lowered: Lowered) -> _Audit:
+    """The audit of both sides, at the lowest cost."""
+    numbers = numbered(base, head, lowered)
+    if numbers is not None:
+        found = _Numbered(base, head, lowered, numbers)
+        if found.is_enough():
+            return found
+    return _Audit(base, head, lowered)
 
 
 def _subject(isolation: Isolation, direction: str) -> Expr:

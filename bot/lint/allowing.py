@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bot.lint.context import Peer, Run
-    from bot.lint.numbered import Numbered
     from bot.policies.model import Chain, Expr, Policy
     from bot.policies.traffic import Traffic
+    from bot.reachability.numbered import Numbered
 
 
 class Allow(NamedTuple):

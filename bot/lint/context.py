@@ -9,12 +9,12 @@ from bot.lint import scope
 from bot.lint.allowing import Allowing, allowing
 from bot.lint.matching import Pods, namespaces_of, without_ports
 from bot.lint.near import Speller, holds, labels_asked
-from bot.lint.numbered import Numbered, is_met, numbered
 from bot.lint.written import value_at
 from bot.policies import addresses as address_line
-from bot.policies.model import Expr, Origin, Policy, Rule
+from bot.policies.model import Expr, InNamespace, Origin, Policy, Rule
 from bot.policies.traffic import TCP, UDP
 from bot.reachability.endpoints import Hypothetical, bits_at, indices
+from bot.reachability.numbered import Numbered, is_met, numbered
 from bot.reachability.world import World
 
 if TYPE_CHECKING:
@@ -186,15 +186,21 @@ class Context:
         return self.once("views", lambda: tuple(self._views()))  # type: ignore[no-any-return]
 
     def _views(self) -> Iterator[View]:
-        memo = self.run.memo
         for policy in self.chain.policies:
-            obj = policy.object
-            if obj is None or obj.kind != "NetworkPolicy" or not obj.api_version.startswith(("networking", "extensions")):
-                continue
-            found = memo.get(("view", id(policy)))
-            if found is None:
-                found = memo[("view", id(policy))] = _view(obj, policy)
-            yield found
+            found = self.view(policy)
+            if found is not None:
+                yield found
+
+    def view(self, policy: Policy) -> View | None:
+        """A policy as it is written; None for one of another API."""
+        memo = self.run.memo
+        obj = policy.object
+        if obj is None or obj.kind != "NetworkPolicy" or not obj.api_version.startswith(("networking", "extensions")):
+            return None
+        found = memo.get(("view", id(policy)))
+        if found is None:
+            found = memo[("view", id(policy))] = _view(obj, policy)
+        return found
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -216,8 +222,15 @@ class Context:
 
     @property
     def slots(self) -> int:
-        """The slots of the workloads of this side."""
-        return self.once("slots", self._slots)[0]  # type: ignore[no-any-return]
+        """The slots of the workloads of this side; without those of the host network, where that is enough."""
+        numbers = self.run.numbered
+        return self.once("slots", self._slots)[0] if numbers is None else numbers.sides[self.head]
+
+    @property
+    def pods(self) -> Mapping[int, Workload]:
+        """As `by_slot`, without those of the host network, where that is enough."""
+        numbers = self.run.numbered
+        return self.by_slot if numbers is None else numbers.pods[self.head]
 
     @property
     def by_slot(self) -> Mapping[int, Workload]:
@@ -226,7 +239,7 @@ class Context:
 
     def _slots(self) -> tuple[int, dict[int, Workload]]:
         numbers = self.run.numbered
-        if numbers is not None:
+        if numbers is not None and numbers.whole:
             return numbers.sides[self.head], numbers.pods[self.head]
         own: dict[tuple[str, ...], Workload] = {
             ("workload", *_identity(w)): w for w in reversed(self.run.judged[self.head].workloads)
@@ -250,14 +263,35 @@ class Context:
                     )
         return bits_at(list(found)), found
 
+    @property
+    def pods_by_namespace(self) -> Mapping[str, int]:
+        """Namespace -> the slots of its workloads, those of the host network left out."""
+        return self.once("pods_by_namespace", self._pods_by_namespace)  # type: ignore[no-any-return]
+
+    def _pods_by_namespace(self) -> dict[str, int]:
+        numbers = self.run.numbered
+        if numbers is not None:
+            found = {name: numbers.bits(InNamespace(name)) or 0 for name in numbers.by_namespace}
+            return {name: bits & self.slots for name, bits in found.items()}
+        members: dict[str, list[int]] = {}
+        for slot, workload in sorted(self.pods.items()):
+            if not workload.host_network:
+                members.setdefault(workload.namespace, []).append(slot)
+        return {name: bits_at(slots) for name, slots in members.items()}
+
     def workloads(self, bits: int) -> list[Workload]:
         """The workloads of some slots, in the order of slots."""
-        by_slot = self.by_slot
+        by_slot = self.pods
         return [by_slot[slot] for slot in indices(bits & self.slots)]
 
     def selected(self, expr: Expr) -> Sequence[Workload]:
         """The workloads of the side that an expression surely matches."""
         return self.run.pods[self.head].selected(expr)
+
+    def labelled(self, key: str, values: Iterable[str]) -> list[Workload]:
+        """The workloads that are looked at and have a label with one of these values."""
+        found = self.run.pods[self.head].labelled(key, values)
+        return found if self.run.scope is None else [w for w in found if w.namespace in self.run.scope.judged]
 
     @property
     def speller(self) -> Speller:
@@ -361,14 +395,18 @@ class Context:
         }
         found: list[tuple[Policy, int, Origin]] = []
         union = 0
+        numbers, slots = self.run.numbered, self.slots
+        number = numbers.bits if numbers is not None else None
         for policy in self.enforced.policies:
             if policy.staged:
                 continue
             for section in policy.sections:
-                if section.checkpoint != direction or ends.get((section.checkpoint, section.tier)) != "deny":
+                if section.checkpoint != direction or ends.get((direction, section.tier)) != "deny":
                     continue
                 for isolation in section.isolates:
-                    bits = self.bits(isolation.source if direction == "egress" else isolation.destination)
+                    expr = isolation.source if direction == "egress" else isolation.destination
+                    known = number(expr) if number is not None else None
+                    bits = self.bits(expr) if known is None else known & slots
                     if bits:
                         union |= bits
                         found.append((policy, bits, isolation.origin))

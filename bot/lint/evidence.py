@@ -16,7 +16,6 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _CLUSTER = re.compile(r"\.svc(\.cluster\.local)?$|\.cluster\.local$")
 _LOCAL = frozenset({"localhost", "0.0.0.0", "127.0.0.1"})  # noqa: S104
 _EXAMPLES = re.compile(r"(^|\.)example(\.(com|org|net))?$|\.(invalid|test|local|localhost|internal|lan)$")
-_TELLING = ("env", "args", "command")
 _TOLD = re.compile(r"\b(?:env|envFrom|args|command)[\"']?[ \t]*:[ \t]*(?:$|[#&\[|>])", re.MULTILINE)
 _LONGEST = 20_000
 _MOST = 500
@@ -61,7 +60,24 @@ def may_name_hosts(workload: Workload) -> bool:
     """Whether anything of it can name one at all; does not read it."""
     text = workload.object.document.text
     # Looking for the words first is ten times as fast.
-    return any(word in text for word in _TELLING) and _TOLD.search(text) is not None
+    return ("env" in text or "args" in text or "command" in text) and _TOLD.search(text) is not None
+
+
+def telling(context: Context) -> frozenset[int]:
+    """The ids of the objects of workloads that can name one."""
+    memo = context.run.memo
+
+    def make() -> frozenset[int]:
+        found = []
+        for workload in context.run.judged[context.head].workloads:
+            at = "may name hosts", id(workload.object)
+            if at not in memo:
+                memo[at] = may_name_hosts(workload)
+            if memo[at]:
+                found.append(id(workload.object))
+        return frozenset(found)
+
+    return context.once("telling", make)  # type: ignore[no-any-return]
 
 
 def named(context: Context, workload: Workload) -> Host | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bot.lint.near import holds, labels_asked
@@ -65,17 +65,27 @@ class Pods:
         self._by_label: dict[str, dict[str, list[Workload]]] = {}
         self._spaces: dict[tuple[Expr, ...], list[str]] = {}
 
+    def labelled(self, key: str, values: Iterable[str]) -> list[Workload]:
+        """The workloads that have a label with one of these values."""
+        index = self._index(key)
+        return [workload for value in values for workload in index.get(value, ())]
+
+    def _index(self, key: str) -> dict[str, list[Workload]]:
+        index = self._by_label.get(key)
+        if index is None:
+            index = self._by_label[key] = {}
+            for workload in self.snapshot.workloads:
+                value = workload.labels.get(key)
+                if value is not None:
+                    index.setdefault(value, []).append(workload)
+        return index
+
     def candidates(self, asked: Sequence[Expr]) -> Sequence[Workload]:
         """The workloads of all namespaces that have the first label with a value that is asked for; all where none is."""
         first = next((part for part in asked if isinstance(part, Label) and part.operator == "in" and part.scope == "pod"), None)
         if first is None:
             return self.snapshot.workloads
-        index = self._by_label.get(first.key)
-        if index is None:
-            index = self._by_label[first.key] = {}
-            for workload in self.snapshot.workloads:
-                if first.key in workload.labels:
-                    index.setdefault(workload.labels[first.key], []).append(workload)
+        index = self._index(first.key)
         return [workload for value in dict.fromkeys(first.values) for workload in index.get(value, ())]
 
     def namespaces(self, expr: Expr) -> list[str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.lint.context import operated_scrapers
 from bot.lint.matching import namespaces_of
-from bot.lint.scope import is_controller, is_scraper
+from bot.lint.scope import SCRAPER_KEYS
+from bot.reachability.exposures import CONTROLLERS
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -45,7 +46,7 @@ def controllers(context: Context) -> int:
     """The slots of the ingress controllers that are in Git."""
 
     def make() -> int:
-        return sum(1 << slot for slot, workload in context.by_slot.items() if is_controller(workload.labels))
+        return _numbers(context, context.labelled("app.kubernetes.io/name", sorted(CONTROLLERS)))
 
     return context.once("controllers", make)  # type: ignore[no-any-return]
 
@@ -54,12 +55,22 @@ def scrapers(context: Context) -> int:
     """The slots of Prometheus pods, in Git or made by an operator."""
 
     def make() -> int:
-        slots = {slot for slot, workload in context.by_slot.items() if is_scraper(workload.labels)}
+        slots = _numbers(context, [workload for key in SCRAPER_KEYS for workload in context.labelled(key, ("prometheus",))])
         for pod in operated_scrapers(context.snapshot):
-            slots.update(context.standing_in(pod))
-        return sum(1 << slot for slot in slots)
+            for slot in context.standing_in(pod):
+                slots |= 1 << slot
+        return slots
 
     return context.once("scrapers", make)  # type: ignore[no-any-return]
+
+
+def _numbers(context: Context, workloads: list[Workload]) -> int:
+    """The slots of some workloads."""
+    if not workloads:
+        return 0
+    keys = {workload.key for workload in workloads}
+    every = context.by_slot if any(workload.host_network for workload in workloads) else context.pods
+    return sum(1 << slot for slot, workload in every.items() if workload.key in keys)
 
 
 def isolator(context: Context, direction: str, slot: int) -> Isolator | None:
@@ -67,7 +78,7 @@ def isolator(context: Context, direction: str, slot: int) -> Isolator | None:
     by_home = _isolators(context, direction)
     found = [
         (not policy.object.namespace, bits.bit_count(), policy.key, policy, origin)
-        for policy, bits, origin in (*by_home.get(context.by_slot[slot].namespace, ()), *by_home.get(None, ()))
+        for policy, bits, origin in (*by_home.get(context.pods[slot].namespace, ()), *by_home.get(None, ()))
         if bits >> slot & 1 and policy.object is not None
     ]
     if not found:

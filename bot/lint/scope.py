@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.lint.matching import namespaces_of, without_ports
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _WITHOUT_EFFECT = frozenset({"ClusterRole", "CustomResourceDefinition", "StorageClass", "PersistentVolume", "PriorityClass"})
 _SYSTEM = "kube-system"
-_CALLERS = frozenset({*CONTROLLERS, "prometheus"})
+_CALLERS = (*sorted(CONTROLLERS), "prometheus")
 _EACH = 3
+SCRAPER_KEYS = ("app.kubernetes.io/name", "app", "k8s-app")
 MOST_POLICIES = 1_000
 
 
@@ -52,7 +53,7 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     changed, stirred, populated, wide = _touched(base, head, lowered)
     if wide and len(lowered.head.policies) <= MOST_POLICIES:
         return None
-    callers = _callers(base) | (_callers(head) if stirred else set())
+    callers = _callers(base, pods[0]) | (_callers(head, pods[1]) if stirred else set())
     if not populated.isdisjoint(callers) and len(lowered.head.policies) <= MOST_POLICIES:
         return None
     reported = set(changed)
@@ -107,24 +108,12 @@ def _touched(base: Snapshot, head: Snapshot, lowered: Lowered) -> Touched:
     return Touched(changed | stirred, stirred, populated, wide)
 
 
-def _callers(side: Snapshot) -> set[str]:
+def _callers(side: Snapshot, pods: Pods) -> set[str]:
     """The namespaces of ingress controllers and of Prometheus, whose pods must reach those of others."""
     found = {obj.namespace for obj in side.by_kind("Prometheus")}
-    for workload in side.workloads:
-        labels = workload.labels
-        if labels.get("app.kubernetes.io/name") in _CALLERS or labels.get("app") == "prometheus" or labels.get("k8s-app") == "prometheus":
-            found.add(workload.namespace)
+    for key in SCRAPER_KEYS:
+        found.update(workload.namespace for workload in pods.labelled(key, _CALLERS if "/" in key else ("prometheus",)))
     return found
-
-
-def is_controller(labels: Mapping[str, str]) -> bool:
-    """Whether these are the labels of an ingress controller's pod."""
-    return labels.get("app.kubernetes.io/name") in CONTROLLERS
-
-
-def is_scraper(labels: Mapping[str, str]) -> bool:
-    """Whether these are the labels of a Prometheus pod."""
-    return "prometheus" in (labels.get("app.kubernetes.io/name"), labels.get("app"), labels.get("k8s-app"))
 
 
 def _peers(policy: Policy) -> Iterable[Expr]:

@@ -20,10 +20,10 @@ def count(number: int, noun: str) -> str:
 
 def workloads(found: Sequence[Workload], most: int = 3) -> str:
     """`web, api and 3 more`, each with its namespace where they are in several."""
-    names = list(dict.fromkeys((w.namespace, w.name) for w in found))
-    several = len({namespace for namespace, _ in names}) > 1
-    words = [f"`{namespace}/{name}`" if several else f"`{name}`" for namespace, name in names]
-    return listed(words, most)
+    names = list(dict.fromkeys([(w.namespace, w.name) for w in found]))
+    several = any(namespace != names[0][0] for namespace, _ in names)
+    words = [f"`{namespace}/{name}`" if several else f"`{name}`" for namespace, name in names[: most + 1]]
+    return listed(words, most) if len(names) <= most + 1 else f"{', '.join(words[:most])} and {len(names) - most} more"
 
 
 def listed(words: Sequence[str], most: int = 3) -> str:

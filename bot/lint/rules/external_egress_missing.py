@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint import words
-from bot.lint.evidence import Host, external, may_name_hosts
+from bot.lint.evidence import Host, external, telling
 from bot.lint.finding import WARNING, Draft, Rule
 from bot.lint.reaching import isolator, outside
 from bot.reachability.endpoints import indices
@@ -43,10 +43,14 @@ def check(context: Context) -> Iterator[Draft]:
     """One finding for each policy that keeps such pods inside."""
     found: dict[int, tuple[Isolator, list[tuple[Workload, Host]]]] = {}
     looked: dict[str, int] = {}
-    for slot in indices(context.isolated("egress")):
-        workload = context.by_slot[slot]
+    may_name = telling(context)
+    by_slot = context.pods
+    for slot in indices(context.isolated("egress")) if may_name else ():
+        workload = by_slot[slot]
         looked[workload.namespace] = looked.get(workload.namespace, 0) + 1
-        if looked[workload.namespace] > _LOOKED_AT or not may_name_hosts(workload) or context.reached("egress", slot) & _world(context):
+        if looked[workload.namespace] > _LOOKED_AT or id(workload.object) not in may_name:
+            continue
+        if context.reached("egress", slot) & _world(context):
             continue
         host = external(context, workload)
         by = isolator(context, "egress", slot) if host is not None else None

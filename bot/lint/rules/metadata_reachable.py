@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from bot.lint import words
 from bot.lint.context import METADATA
 from bot.lint.finding import ERROR, INFO, Draft, Rule
-from bot.lint.numbered import lowest
 from bot.policies import addresses as address_line
 from bot.policies.intervals import covers, intersect
 from bot.policies.model import And, Expr, InAddresses
 from bot.policies.traffic import TCP
+from bot.reachability.numbered import lowest
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
@@ -67,7 +67,7 @@ def _finding(context: Context, peer: Peer, ranges: Intervals, held: list[str]) -
         return
     shown = words.listed([text for text in open_to if open_to[text] or not web])
     port = "on port 80" if web else "though not on port 80"
-    pod = context.by_slot[pods[0]].name
+    pod = context.pods[pods[0]].name
     message = f"`{pod}` may reach the metadata service ({shown}) {port}"
     yield Draft(RULE, INFO if meant or not web else ERROR, peer.object, peer.path, message)
 

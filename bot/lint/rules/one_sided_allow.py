@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from bot.lint import words
 from bot.lint.finding import ERROR, WARNING, Draft, Rule
 from bot.lint.near import labels_asked
-from bot.lint.numbered import lowest
 from bot.lint.reaching import isolator
 from bot.policies.traffic import PROTOCOL_NAMES
+from bot.reachability.endpoints import bits_at
+from bot.reachability.numbered import lowest
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
@@ -63,7 +64,7 @@ def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
     # Only where every one of them is isolated can the rule open nothing.
     if not theirs or not own or theirs & ~context.isolated(other):
         return
-    if _is_opened(context, other, lowest(theirs, _EACH), own, peer):
+    if _is_opened(context, other, theirs, own, peer):
         return
     pods, mine = context.workloads(theirs), context.workloads(own)
     if pods[0].key == mine[0].key and _is_one(pods) and _is_one(mine):
@@ -73,12 +74,17 @@ def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
         yield _finding(context, peer, pods, mine, f"{by.policy.title} isolates {'it' if _is_one(pods) else 'them'}")
 
 
-def _is_opened(context: Context, direction: str, pods: Sequence[int], own: int, peer: Peer) -> bool:
-    """Whether the policies of any of these pods, all of them isolated, let anything of the rule through."""
+def _is_opened(context: Context, direction: str, theirs: int, own: int, peer: Peer) -> bool:
+    """Whether the policies of any of some of these pods, all of them isolated, let anything of the rule through."""
+    memo = context.run.memo
+    at = "looked at", theirs
+    if at not in memo:
+        first = lowest(theirs, _EACH)
+        memo[at] = first, bits_at(first), {context.pods[slot].namespace: None for slot in first}
+    pods, bits, namespaces = memo[at]
     allowing = context.allowing(direction)
     if allowing is not None:
-        namespaces = dict.fromkeys([context.by_slot[slot].namespace for slot in pods])
-        found = allowing.opens(peer, namespaces, sum([1 << slot for slot in pods]), own)
+        found = allowing.opens(peer, namespaces, bits, own)
         if found is not None:
             return found
     mask = 0

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.lint import words
-from bot.lint.context import DIRECTIONS, slots_by_namespace
+from bot.lint.context import DIRECTIONS
 from bot.lint.finding import WARNING, Draft, Rule
+from bot.reachability.endpoints import bits_at, indices
 
 if TYPE_CHECKING:
     from bot.lint.context import Context
@@ -40,28 +41,33 @@ spec:
 
 def check(context: Context) -> Iterator[Draft]:
     """Every such workload, with the directions in which it is open."""
-    base, head = context.run.snapshots
-    before = {workload.key for workload in base.workloads}
     isolated = {direction: context.isolated(direction) for direction in DIRECTIONS}
     if not any(isolated.values()):
         return
-    for namespace, members in slots_by_namespace(context).items():
-        pods = [(slot, workload) for slot, workload in members if not workload.host_network]
-        bits = sum(1 << slot for slot in {slot for slot, _ in pods})
-        for slot, workload in pods:
-            is_new = context.head and base is not head and workload.key not in before
-            open_in = []
-            for direction in DIRECTIONS:
-                inside = bits & isolated[direction]
-                if inside >> slot & 1 or not inside:
-                    continue
-                alone = bits & ~inside == 1 << slot and inside.bit_count() > 1
-                if is_new or alone:
-                    open_in.append((direction, inside.bit_count()))
-            if open_in:
-                told = " and ".join(direction for direction, _ in open_in)
-                others = words.count(max(count for _, count in open_in), "workload")
-                message = (
-                    f"no policy isolates the {told} of `{workload.name}`; in `{namespace}` policies do so for {others}"
-                )
-                yield Draft(RULE, WARNING, workload.object, ("metadata", "name"), message, about=told)
+    new = _new(context)
+    for namespace, bits in context.pods_by_namespace.items():
+        free: dict[int, list[tuple[str, int]]] = {}
+        for direction in DIRECTIONS:
+            inside = bits & isolated[direction]
+            outside = bits & ~inside
+            if not inside or not outside:
+                continue
+            if outside & (outside - 1) or inside.bit_count() < 2:  # several, or beside a single one: only new ones
+                outside &= new
+            for slot in indices(outside):
+                free.setdefault(slot, []).append((direction, inside.bit_count()))
+        for slot, open_in in sorted(free.items()):
+            workload = context.pods[slot]
+            told = " and ".join(direction for direction, _ in open_in)
+            others = words.count(max(count for _, count in open_in), "workload")
+            message = f"no policy isolates the {told} of `{workload.name}`; in `{namespace}` policies do so for {others}"
+            yield Draft(RULE, WARNING, workload.object, ("metadata", "name"), message, about=told)
+
+
+def _new(context: Context) -> int:
+    """The pods of workloads that the base has not."""
+    base, head = context.run.snapshots
+    if not context.head or base.workloads == head.workloads:
+        return 0
+    before = {workload.key for workload in base.workloads}
+    return bits_at([slot for slot, workload in context.pods.items() if workload.key not in before])

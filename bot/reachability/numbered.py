@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.lint.near import holds
 from bot.policies.model import PODS, And, Everything, Expr, HasPort, InAddresses, InNamespace, Label, Nobody, Not, Or
 from bot.reachability.endpoints import bits_of
-from bot.reachability.slots import unknown_address
+from bot.reachability.slots import label_matches, unknown_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from bot.reachability.endpoints import Hypothetical
 
     Pair = tuple[Workload | None, Workload | None]
+    Member = tuple[str, bool, bool, Pair]
 
 _UNKNOWN = -1
 _NOBODY = (None, None)
@@ -29,9 +29,18 @@ class Numbered:
     """Pods by number, those of a namespace in one row; only where both sides see every pod that they share alike."""
 
     def __init__(
-        self, members: Sequence[tuple[str, Pair]], namespaces: Mapping[str, Mapping[str, str]], vocabulary: Vocabulary
+        self,
+        members: Sequence[tuple[str, Pair]],
+        namespaces: Mapping[str, Mapping[str, str]],
+        vocabulary: Vocabulary,
+        whole: bool,
     ) -> None:
-        """`members`: the namespace of each and what it is on the base and on the head, in order; nothing for one that is not in Git."""
+        """`members`: the namespace of each and what it is on the base and on the head, in order; nothing for one that is not in Git.
+
+        `whole`: no workload runs on the host network. Those that do have no number here.
+        """
+        self.whole = whole
+        self.count = len(members)
         self.namespaces = namespaces
         self.vocabulary = vocabulary
         self.by_namespace: dict[str, tuple[int, list[Workload | None]]] = {}
@@ -112,12 +121,12 @@ class Numbered:
         found = self._spaces.get(spaces)
         if found is None:
             found = self._spaces[spaces] = [
-                name for name in self.by_namespace if all(holds(part, self.namespaces[name]) for part in spaces)
+                name for name in self.by_namespace if all(_holds(part, self.namespaces[name]) for part in spaces)
             ]
         return found
 
 
-def numbered(base: Snapshot, head: Snapshot, lowered: Lowered, strangers: Sequence[Hypothetical]) -> Numbered | None:
+def numbered(base: Snapshot, head: Snapshot, lowered: Lowered, strangers: Sequence[Hypothetical] = ()) -> Numbered | None:
     """The numbers of a World over these sides with these pods that are not in Git; None where it takes one to tell.
 
     The order is that of `bot.reachability.endpoints`: by namespace, then by which sides a pod is on, those that are not in Git last.
@@ -132,31 +141,57 @@ def numbered(base: Snapshot, head: Snapshot, lowered: Lowered, strangers: Sequen
             return None
     if any((pod.namespace in base.namespaces) != (pod.namespace in head.namespaces) for pod in strangers):
         return None
+    members = _alike(base.workloads) if base.workloads == head.workloads else _paired(base.workloads, head.workloads)
+    if members is None:
+        return None
+    everyone = len(members)
+    members = [one for one in members if not _is_on_host(one[3])]
+    whole = len(members) == everyone
+    if strangers:
+        members += [(pod.namespace, True, True, _NOBODY) for pod in strangers]
+        members.sort(key=_place)
+    labels = {name: one.labels for name, one in spaces.items()}
+    return Numbered([(one[0], one[3]) for one in members], labels, vocabulary, whole)
+
+
+def _is_on_host(pair: Pair) -> bool:
+    return any([pod is not None and pod.host_network for pod in pair])  # noqa: C419  (asked thousands of times)
+
+
+def _place(member: Member) -> tuple[str, bool, bool]:
+    return member[:3]
+
+
+def _alike(workloads: Sequence[Workload]) -> list[Member] | None:
+    """Both sides are these, in the order of their keys; None where one key is of several."""
+    out: list[Member] = []
+    last: tuple[str, str, str] | None = None
+    for pod in workloads:
+        key = pod.namespace, pod.kind, pod.name
+        if last is not None and key <= last:
+            return None
+        last = key
+        out.append((pod.namespace, True, True, (pod, pod)))
+    return out
+
+
+def _paired(base: Sequence[Workload], head: Sequence[Workload]) -> list[Member] | None:
+    """The workloads of both sides by key; None where one key is of several, or policies see one otherwise than before."""
     pods: dict[tuple[str, str, str], Pair] = {}
-    same = base.workloads == head.workloads
-    for workload in base.workloads:
+    for workload in base:
         key = workload.namespace, workload.kind, workload.name
         if key in pods:
             return None
-        pods[key] = (workload, workload if same else None)
-    if not same:
-        for workload in head.workloads:
-            key = workload.namespace, workload.kind, workload.name
-            before, after = pods.get(key, (None, None))
-            if after is not None or (before is not None and before is not workload and _seen(before) != _seen(workload)):
-                return None
-            pods[key] = before, workload
-    if any(pod is not None and pod.host_network for pair in pods.values() for pod in pair):
-        return None
-    members = [(key[0], pair[0] is not None, pair[1] is not None, pair) for key, pair in sorted(pods.items(), key=_first)]
-    members += [(pod.namespace, True, True, _NOBODY) for pod in strangers]
-    members.sort(key=lambda one: one[:3])
-    labels = {name: one.labels for name, one in spaces.items()}
-    return Numbered([(one[0], one[3]) for one in members], labels, vocabulary)
-
-
-def _first(item: tuple[tuple[str, str, str], Pair]) -> tuple[str, str, str]:
-    return item[0]
+        pods[key] = workload, None
+    for workload in head:
+        key = workload.namespace, workload.kind, workload.name
+        before, after = pods.get(key, _NOBODY)
+        if after is not None or (before is not None and before is not workload and _seen(before) != _seen(workload)):
+            return None
+        pods[key] = before, workload
+    out = [(key[0], pods[key][0] is not None, pods[key][1] is not None, pods[key]) for key in sorted(pods)]
+    out.sort(key=_place)
+    return out
 
 
 def _bits(numbers: Collection[int]) -> int:
@@ -223,7 +258,13 @@ def is_met(expr: Expr, labels: Mapping[str, str], namespace: str, of_namespace: 
         return expr.namespace == namespace
     if not _is_plain(expr) or isinstance(expr, HasPort):
         return False
-    return holds(expr, of_namespace if _is_about_namespaces(expr) else labels)
+    return _holds(expr, of_namespace if _is_about_namespaces(expr) else labels)
+
+
+def _holds(part: Expr, labels: Mapping[str, str]) -> bool:
+    if isinstance(part, Not):
+        return not _holds(part.inner, labels)
+    return isinstance(part, Label) and label_matches(part, labels)
 
 
 def lowest(bits: int, most: int) -> list[int]:
