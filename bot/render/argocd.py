@@ -66,7 +66,7 @@ def _roots(one: Declared, files: Files, folders: set[str], own: str | None) -> I
         if not text(source.get("path")) or plain_url(text(source.get("repoURL"))) != own:
             continue
         if path == ".." or path not in folders:
-            yield base._replace(refused=f"its path {text(source.get('path'))[:100]!a} is not there")
+            yield base._replace(refused=f"its path {text(source.get('path'))[:100]!a} is not there, or holds no YAML (Jsonnet is not run)")
         elif "plugin" in source:
             yield base._replace(refused="it is rendered by a config management plugin, and none is run")
         elif "helm" in source or f"{path}/Chart.yaml".removeprefix("./") in files.contents:
@@ -76,6 +76,7 @@ def _roots(one: Declared, files: Files, folders: set[str], own: str | None) -> I
         else:
             directory = mapping(source.get("directory"))
             yield base._replace(
+                jsonnet=True,
                 recurse=directory.get("recurse") is True,
                 include=_globs(directory.get("include")),
                 exclude=_globs(directory.get("exclude")),
@@ -92,16 +93,24 @@ def _globs(value: Any) -> tuple[str, ...]:
 
 def _chart(base: Root, one: Declared, helm: dict[str, Any], here: set[str]) -> Root:
     values: list[tuple[str, str]] = []
-    for name in items(helm.get("valueFiles")):
-        file = text(name)
+    files: list[tuple[str, str]] = []
+    wanted = [("values file", text(name), "") for name in items(helm.get("valueFiles"))]
+    wanted += [
+        ("parameter's file", text(part.get("path")), text(part.get("name")))
+        for part in map(mapping, items(helm.get("fileParameters")))
+    ]
+    for what, file, parameter in wanted:
         ref = file[1:].partition("/")[0] if file.startswith("$") else ""
         if ref and ref not in here:
-            return base._replace(tool="helm", refused=f"its values file {file[:100]!a} is of another repository")
+            return base._replace(tool="helm", refused=f"its {what} {file[:100]!a} is of another repository")
         relative = file.partition("/")[2] if ref else file if file.startswith("/") else f"{base.path}/{file}"
         path = _normal(relative)
         if path is None or "://" in file:
-            return base._replace(tool="helm", refused=f"its values file {file[:100]!a} is not of this repository")
-        values.append(("optional" if helm.get("ignoreMissingValueFiles") is True else "file", path))
+            return base._replace(tool="helm", refused=f"its {what} {file[:100]!a} is not of this repository")
+        if parameter or what != "values file":
+            files.append((parameter, path))
+        else:
+            values.append(("optional" if helm.get("ignoreMissingValueFiles") is True else "file", path))
     if text(helm.get("values")):
         values.append(("text", text(helm.get("values"))))
     if mapping(helm.get("valuesObject")):
@@ -111,8 +120,6 @@ def _chart(base: Root, one: Declared, helm: dict[str, Any], here: set[str]) -> R
         for part in map(mapping, items(helm.get("parameters")))
         if text(part.get("name"))
     )
-    if items(helm.get("fileParameters")):
-        return base._replace(tool="helm", refused="it sets values from files (fileParameters), which is not done")
     options = Helm(
         text(helm.get("releaseName")) or one.name,
         tuple(values),
@@ -120,6 +127,7 @@ def _chart(base: Root, one: Declared, helm: dict[str, Any], here: set[str]) -> R
         text(helm.get("kubeVersion")),
         tuple(map(text, items(helm.get("apiVersions")))),
         helm.get("skipCrds") is True,
+        tuple(files),
     )
     namespace = text(helm.get("namespace")) or base.namespace
     return base._replace(tool="helm", helm=options, namespace=namespace)

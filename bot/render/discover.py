@@ -167,7 +167,7 @@ def _within(path: str, trees: set[str]) -> bool:
     return False
 
 
-def plain_files(files: Files, root: Root) -> dict[str, bytes]:
+def plain_files(files: Files, root: Root, endings: tuple[str, ...] = (".yaml", ".yml", ".json")) -> dict[str, bytes]:
     """The manifests of a root that is a folder of plain YAML, as Argo CD's directory source and Flux read it."""
     from fnmatch import fnmatchcase
 
@@ -179,7 +179,7 @@ def plain_files(files: Files, root: Root) -> dict[str, bytes]:
             continue
         if root.include and not any(fnmatchcase(name, glob) for glob in root.include):
             continue
-        if any(fnmatchcase(name, glob) for glob in root.exclude) or not path.endswith((".yaml", ".yml", ".json")):
+        if any(fnmatchcase(name, glob) for glob in root.exclude) or not path.endswith(endings):
             continue
         out[path] = data
     return out

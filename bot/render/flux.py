@@ -12,9 +12,11 @@ from typing import Any
 
 from bot.render.gitops import Declared, declared, folders_of, own_url, plain_url
 from bot.render.kustomize import inputs, kustomization
-from bot.render.model import KUSTOMIZATIONS, Helm, Root, apart, below, clean, items, mapping, text
+from bot.render.model import KUSTOMIZATIONS, Helm, Root, Unusable, apart, below, clean, items, mapping, text
+from bot.render.patching import patched
 from bot.sources import Files
 
+LEFT = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)")
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:=|:-|-|=)([^{}$]*))?\}")
 
 
@@ -25,10 +27,18 @@ def roots(files: Files) -> tuple[list[Root], list[str]]:
     found = declared(files, b"kustomize.toolkit.fluxcd.io/", ("Kustomization",), notes)
     releases = declared(files, b"helm.toolkit.fluxcd.io/", ("HelmRelease",), notes)
     here = _here(found, files, folders)
-    kept = [one for one in found if here(one) and clean(text(one.spec.get("path"))) in folders]
-    brought = {path: _brought(path, files) for path in {clean(text(one.spec.get("path"))) for one in kept}}
-    tree = _Tree(kept, brought)
+    told: dict[str, None] = {}
+    now, tree = found, _tree(found, files, folders, here)
+    for _ in range(_ROUNDS):
+        # What a Kustomization patches and fills in may change what its children bring in turn.
+        again = [one for one in (tree.applied(one, files, told) for one in found) if one is not None]
+        if again == now:
+            break
+        now, tree = again, _tree(again, files, folders, here)
+    kept = tree.kept
     out = [_root(one, tree.cluster(at), tree.maps(at, files), files) for at, one in enumerate(kept)]
+    releases = [one for one in (tree.applied(one, files, told) for one in releases) if one is not None]
+    notes += told
     unheld = 0
     for release in releases:
         # A release that a Kustomization of this repository brings belongs to that one's cluster.
@@ -74,11 +84,21 @@ def _here(found: list[Declared], files: Files, folders: set[str]) -> Callable[[D
     return here
 
 
+_ROUNDS = 5
+
+
+def _tree(found: list[Declared], files: Files, folders: set[str], here: Callable[[Declared], bool]) -> _Tree:
+    kept = [one for one in found if here(one) and clean(text(one.spec.get("path"))) in folders]
+    brought = {path: _brought(path, files) for path in {clean(text(one.spec.get("path"))) for one in kept}}
+    return _Tree(kept, brought)
+
+
 class _Tree:
     """Which Kustomization brings which. `whole`: one of them brings itself, as `flux bootstrap` makes it."""
 
     def __init__(self, kept: list[Declared], brought: Mapping[str, frozenset[str]]) -> None:
         self.kept = kept
+        self.known: dict[int, dict[str, dict[str, str]]] = {}
         self.paths = [clean(text(one.spec.get("path"))) for one in kept]
         self.brought = [brought[path] for path in self.paths]
         self.parents = [self.holder(one.file, at) for at, one in enumerate(kept)]
@@ -106,10 +126,33 @@ class _Tree:
             return self.paths[top]
         return self.kept[top].file.rpartition("/")[0] or self.paths[top]
 
+    def applied(self, one: Declared, files: Files, told: dict[str, None]) -> Declared | None:
+        """A Flux object as the Kustomization that brings it applies it; None: it does not. `told` gains what is not understood."""
+        at = next((at for at, own in enumerate(self.kept) if (own.file, own.line, own.name) == (one.file, one.line, one.name)), None)
+        parent = self.holder(one.file, at if one.kind == "Kustomization" else None)
+        if parent is None:
+            return one
+        spec, value = self.kept[parent].spec, one.value
+        if not spec.get("patches") and not spec.get("postBuild"):
+            return one
+        try:
+            value = patched(value, spec.get("patches"))
+        except Unusable as error:
+            where = f"{self.kept[parent].file}:{self.kept[parent].line}"
+            told[f"{where}: Kustomization {self.kept[parent].name}: {error}; {one.kind} {one.name} is looked at without them"] = None
+        except ValueError:
+            return None
+        known, _ = _variables(spec, self.maps(parent, files))
+        if known is not None:
+            value = _filled(value, known)
+        return one if value is one.value else one._replace(value=value)
+
     def maps(self, at: int, files: Files) -> dict[str, dict[str, str]]:
         """The ConfigMaps that it may take values from, by name: those that the same cluster applies."""
         if not items(mapping(self.kept[at].spec.get("postBuild")).get("substituteFrom")):
             return {}
+        if at in self.known:
+            return self.known[at]
         held = frozenset().union(*(self.brought[one] for one in self.above(at)))
         out: dict[str, dict[str, str]] = {}
         for file in sorted(held):
@@ -119,6 +162,7 @@ class _Tree:
                     part = mapping(value)
                     if part.get("kind") == "ConfigMap" and (name := text(mapping(part.get("metadata")).get("name"))):
                         out.setdefault(name, {str(key): str(v) for key, v in mapping(part.get("data")).items()})
+        self.known[at] = out
         return out
 
 
@@ -144,22 +188,49 @@ def _root(one: Declared, cluster: str, maps: Mapping[str, Mapping[str, str]], fi
     if labels:
         edits["labels"] = [{"pairs": labels, "includeSelectors": False}]
     root = Root(one.name, cluster, "kustomize", path, one.file, one.line, target or None)
-    build = mapping(spec.get("postBuild"))
-    if build:
-        given: dict[str, str] = {}
-        whole = True
-        for source in map(mapping, items(build.get("substituteFrom"))):
-            known = maps.get(text(source.get("name"))) if source.get("kind") == "ConfigMap" else None
-            whole = whole and (known is not None or source.get("optional") is True)
-            given |= known or {}
-        given |= {str(key): str(value) for key, value in mapping(build.get("substitute")).items()}
-        root = root._replace(variables=(*sorted(given.items()), *((("", ""),) if whole else ())))
+    known, missing = _variables(spec, maps)
+    root = root._replace(variables=known, unknown=missing)
     bare = kustomization(files, path) is None
     if bare and not edits and not _nested(path, files):
         return root._replace(tool="plain", recurse=True)
     return root._replace(
         generated=bare, loose=True, edits=json.dumps(edits, sort_keys=True, default=str) if edits else ""
     )
+
+
+def _variables(
+    spec: dict[str, Any], maps: Mapping[str, Mapping[str, str]]
+) -> tuple[tuple[tuple[str, str], ...] | None, tuple[str, ...]]:
+    """What a Kustomization puts in place of `${NAME}` (None: nothing; '' is among it where that is all); the objects that hold the rest."""
+    build = mapping(spec.get("postBuild"))
+    if not build:
+        return None, ()
+    given: dict[str, str] = {}
+    missing: list[str] = []
+    for source in map(mapping, items(build.get("substituteFrom"))):
+        kind, name = text(source.get("kind")) or "ConfigMap", text(source.get("name"))
+        known = maps.get(name) if kind == "ConfigMap" else None
+        if known is None and (kind == "Secret" or source.get("optional") is not True):
+            missing.append(f"{kind} {name}")
+        given |= known or {}
+    given |= {str(key): str(value) for key, value in mapping(build.get("substitute")).items()}
+    return (*sorted(given.items()), *(() if missing else (("", ""),))), tuple(missing)
+
+
+def _filled(value: Any, variables: tuple[tuple[str, str], ...]) -> Any:
+    """An object with its variables put in; itself where it has none."""
+    written = json.dumps(value, default=str, sort_keys=True)
+    if "${" not in written:
+        return value
+    if isinstance(value, dict):
+        about = mapping(value.get("metadata"))
+        marks = {**mapping(about.get("labels")), **mapping(about.get("annotations"))}
+        if marks.get("kustomize.toolkit.fluxcd.io/substitute") == "disabled":
+            return value
+        return {key: _filled(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, variables) for item in value]
+    return substitute(value, variables) if isinstance(value, str) else value
 
 
 def _nested(path: str, files: Files) -> bool:
@@ -181,12 +252,26 @@ def _release(one: Declared, cluster: str, folders: set[str], here: Callable[[Dec
         return root._replace(path=".", refused=words, setting="--context")
     if items(spec.get("valuesFrom")):
         return root._replace(refused="it takes values from objects of the cluster (valuesFrom)", setting="--context")
-    if items(spec.get("postRenderers")):
-        return root._replace(refused="it has postRenderers, which are not run")
+    try:
+        root = root._replace(rendered=tuple(map(_renderer, items(spec.get("postRenderers")))))
+    except Unusable as error:
+        return root._replace(refused=str(error))
     values = [("file", clean(text(file))) for file in items(chart.get("valuesFiles"))]
     if mapping(spec.get("values")):
         values.append(("text", json.dumps(spec["values"], default=str)))
     return root._replace(helm=Helm(name, tuple(values)))
+
+
+def _renderer(value: Any) -> str:
+    """What one post renderer does, as a kustomization. Raises Unusable."""
+    made = mapping(mapping(value).get("kustomize"))
+    out: dict[str, Any] = {}
+    for key, inner in (("patches", ("patch", "target", "options")), ("images", ("name", "newName", "newTag", "digest"))):
+        if key in made:
+            out[key] = [{name: part[name] for name in inner if name in part} for part in map(mapping, items(made[key]))]
+    if made.keys() - out.keys() or mapping(value).keys() - {"kustomize"}:
+        raise Unusable("it has a postRenderer with more than patches and images of kustomize, which is not run")
+    return json.dumps(out, sort_keys=True, default=str)
 
 
 def substitute(document: str, variables: tuple[tuple[str, str], ...]) -> str:

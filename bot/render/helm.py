@@ -49,6 +49,7 @@ def inputs(files: Files, folder: str, options: Helm) -> Inputs:
         if not any(b".Files" in files.contents[path] for path in found):
             break
     found |= tops | {real(path, files.links, used) for kind, path in options.values if kind != "text"}
+    found |= {real(path, files.links, used) for _, path in options.files}
     # A schema may name files and addresses to load, and says nothing of what is deployed.
     found = {path for path in found if not path.endswith("/" + _SCHEMA) and path != _SCHEMA}
     return Inputs(frozenset(found), frozenset(used), tuple(problems), frozenset(folders))
@@ -178,19 +179,30 @@ def template(
                 order.append(path)
             elif kind == "file":
                 raise cage.Failed(f"its values file {value} is not there")
+    given = []
+    for name, value in options.files:
+        path = real(value, files.links)
+        if path not in contents:
+            raise cage.Failed(f"its parameter's file {value} is not there")
+        if not name or name.startswith("-") or any(character in path for character in ",{}[]\\="):
+            raise cage.Failed(f"its parameter {name} from the file {value} cannot be told to Helm")
+        given.append((name, path))
     links = {path: files.links[path] for path in used.links}
     with cage.copy(contents, links) as root:
         if len(command) > 1:
             _fixed(contents, options)
         if len(command) == 1:
-            out = _command(command[0], root, folder, options, namespace, order)
+            out = _command(command[0], root, folder, options, namespace, order, given)
         else:
-            out = _child(command, root, folder, options, namespace, order)
+            out = _child(command, root, folder, options, namespace, order, given)
     name = text(chart(files, folder).get("name"))
     return [(document, _template(document, name, folder)) for document in split(out) if not _TEST.search(document)]
 
 
-def _command(helm: str, root: str, folder: str, options: Helm, namespace: str, order: list[str]) -> str:
+Named = list[tuple[str, str]]
+
+
+def _command(helm: str, root: str, folder: str, options: Helm, namespace: str, order: list[str], given: Named) -> str:
     command = [helm, "template", options.release, os.path.join(root, folder), "--namespace", namespace]
     command += ["--kube-version", options.kube_version or KUBE_VERSION, "--skip-tests"]
     for version in options.api_versions:
@@ -199,6 +211,8 @@ def _command(helm: str, root: str, folder: str, options: Helm, namespace: str, o
         command += ["--values", os.path.join(root, file)]
     for name, value, is_text in options.parameters:
         command += ["--set-string" if is_text else "--set", f"{name}={value}"]
+    for name, path in given:
+        command += ["--set-file", f"{name}={os.path.join(root, path)}"]
     try:
         out = cage.run([*command, "--skip-schema-validation"], root)
     except cage.Failed as failed:
@@ -218,13 +232,16 @@ def _fixed(contents: Mapping[str, bytes], options: Helm) -> None:
             raise cage.Failed(f"{path} depends on .Capabilities, of which only helm on PATH can be told")
 
 
-def _child(command: list[str], root: str, folder: str, options: Helm, namespace: str, order: list[str]) -> str:
+def _child(
+    command: list[str], root: str, folder: str, options: Helm, namespace: str, order: list[str], given: Named
+) -> str:
     asked = {
         "chart": os.path.join(root, folder),
         "release": options.release,
         "namespace": namespace,
         "values": [os.path.join(root, file) for file in order],
         "parameters": options.parameters,
+        "files": [(name, os.path.join(root, path)) for name, path in given],
     }
     # The library maps three times its size and keeps a large heap of its own in reserve.
     out = cage.run(command, root, give=json.dumps(asked).encode())

@@ -451,6 +451,20 @@ def build(
     return out.decode("utf-8", "replace"), traced
 
 
+def over(found: list[tuple[str, str | None]], settings: str, command: list[str] | None = None) -> list[tuple[str, str | None]]:
+    """What kustomize makes of objects under some settings (JSON), each with the file that it is from. Raises cage.Failed."""
+    command = command or tool()
+    if command is None:
+        raise cage.Failed(MISSING)
+    names = {f"{index}.yaml": source for index, (_, source) in enumerate(found)}
+    contents = {name: text.encode("utf-8", "surrogateescape") for name, (text, _) in zip(names, found, strict=True)}
+    made = {**json.loads(settings), "resources": list(names), "buildMetadata": ["originAnnotations"]}
+    contents[KUSTOMIZATIONS[0]] = json.dumps(made).encode()
+    with cage.copy(contents, {}) as root:
+        out = cage.run([*command, "."], root)
+    return [(text, names.get(name or "")) for text, name in untraced(out.decode("utf-8", "replace"), ".")]
+
+
 def _capable(contents: dict[str, bytes]) -> None:
     """Have charts see the same Kubernetes on every machine."""
     from bot.render.helm import KUBE_VERSION

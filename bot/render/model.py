@@ -16,7 +16,7 @@ MOST_NODES = 200_000
 
 class Helm(NamedTuple):
     """How a chart is rendered. `values`: in the order in which they count, each a file ('file', path; 'optional', path: if it is there)
-    or YAML ('text', the text)."""
+    or YAML ('text', the text). `files`: values that are the contents of files, each (name, path)."""
 
     release: str
     values: tuple[tuple[str, str], ...] = ()
@@ -24,6 +24,7 @@ class Helm(NamedTuple):
     kube_version: str = ""
     api_versions: tuple[str, ...] = ()
     skip_crds: bool = False
+    files: tuple[tuple[str, str], ...] = ()
 
 
 class Cluster(NamedTuple):
@@ -66,7 +67,9 @@ class Root(NamedTuple):
     `variables`: what it puts in place of `${NAME}`; None: nothing is replaced. `refused`: why it cannot be rendered at all, `setting`:
     what would help. `recurse`, `include`, `exclude`: which files of a plain folder. `generated`: the folder has no kustomization, and
     one of all that is in it is made. `named`: by the config, so that what is wrong with it is told whatever the change. `loose`: it may
-    have files from outside of the folders of its kustomizations.
+    have files from outside of the folders of its kustomizations. `unknown`: the objects that hold variables and are not in the
+    repository. `rendered`: what is done with what its chart renders, one after the other, each kustomizations' settings as JSON.
+    `jsonnet`: Jsonnet in a plain folder counts.
     """
 
     name: str
@@ -87,6 +90,9 @@ class Root(NamedTuple):
     generated: bool = False
     named: bool = False
     loose: bool = False
+    unknown: tuple[str, ...] = ()
+    rendered: tuple[str, ...] = ()
+    jsonnet: bool = False
 
 
 class Unusable(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bot.render import cage, discover, flux, helm, kustomize, watcher
@@ -16,6 +16,8 @@ from bot.sources import Files, Lines, Made, Unread
 Chosen = Callable[[str], bool]
 Read = Callable[[Chosen], tuple[Files, Files]]
 ROUNDS = 8
+MOST_NAMED = 5
+JSONNET = ".jsonnet"
 
 
 class Part(NamedTuple):
@@ -154,7 +156,7 @@ def stage(
         now, told = _part(name, after, before, keys[id(after)], done, shared)
         then, known = (now, ()) if alike else _part(name, before, after, keys[id(before)], done, shared)
         notes = tuple(note for note in told if note not in known)
-        remarks = _remarks(name, after, keys[id(after)], done)
+        remarks = (*_remarks(name, after, keys[id(after)], done), *(note for note in told if note in known))
         moving, fixed = _fetchings(name, after)
         moved = frozenset(() if alike else _fetchings(name, before)[0])
         notes += tuple(note for note in moving if note not in moved)
@@ -216,7 +218,7 @@ def _read(
         if (names | asked[0], folders | asked[1]) == asked:
             break
         asked = (names | asked[0], folders | asked[1])
-        more = read(_chosen(*asked))
+        more = read(_chosen(*asked, {folder for of in roots for folder in (root.path for root in of if root.jsonnet)}))
         files = (_joined(sides[0], more[0]), _joined(sides[1], more[1]))
     return found[0], found[-1]
 
@@ -262,9 +264,11 @@ def _joined(first: Files, more: Files) -> Files:
     return first._replace(contents=contents, links=more.links, skipped=skipped)
 
 
-def _chosen(names: frozenset[str], folders: frozenset[str]) -> Chosen:
+def _chosen(names: frozenset[str], folders: frozenset[str], jsonnet: Collection[str] = ()) -> Chosen:
     def chosen(path: str) -> bool:
         if path in names or "." in folders:
+            return True
+        if path.endswith(JSONNET) and any(below(folder, path) for folder in jsonnet):
             return True
         at = path
         while at:
@@ -283,7 +287,10 @@ def _inputs(files: Files, root: Root, remotes: Remotes) -> kustomize.Inputs:
         return kustomize.inputs(files, root.path, root.edits, root.generated, remotes)
     if root.tool == "helm":
         return helm.inputs(files, root.path, root.helm or Helm(root.name))
-    return kustomize.Inputs(frozenset(discover.plain_files(files, root)), frozenset())
+    found = set(discover.plain_files(files, root))
+    if root.jsonnet:
+        found |= set(discover.plain_files(files, root, (JSONNET,)))
+    return kustomize.Inputs(frozenset(found), frozenset())
 
 
 def _rendered(
@@ -326,6 +333,8 @@ def _documents(side: _Side, root: Root) -> Documents:
         )
     elif root.tool == "helm":
         found = helm.template(side.files, used, root.path, root.helm or Helm(root.name), root.namespace or "default")
+        for settings in root.rendered:
+            found = kustomize.over(found, settings)
     else:
         return []
     if root.variables is not None:
@@ -362,7 +371,10 @@ def _part(
         if problems or found is None or isinstance(found, cage.Failed):
             continue
         if root.tool == "plain":
-            for path, data in discover.plain_files(side.files, root).items():
+            plain = discover.plain_files(side.files, root)
+            unread += [_jsonnet(root, path, side.files.contents[path]) for path in sorted(side.inputs[root].files - plain.keys())]
+            notes += _unfilled(root, (data.decode("utf-8", "replace") for data in plain.values()))
+            for path, data in plain.items():
                 if root.variables is not None:
                     data = flux.substitute(data.decode("utf-8", "surrogateescape"), root.variables).encode(
                         "utf-8", "surrogateescape"
@@ -373,6 +385,7 @@ def _part(
         file = base = f"{root.name} ({root.tool} {root.path})"
         while file in contents:
             file = f"{base} {len(contents)}"
+        notes += _unfilled(root, (text for text, _ in found))
         data, pieces = _file(found)
         contents[file] = data
         if root.tool == "helm":
@@ -389,6 +402,27 @@ def _part(
             made[file] = Made(root.namespace, FromResource(file, pieces, sources, kustomizations, resources, side.referring(root)))
     files = Files(side.files.label, side.files.sha, dict(sorted(contents.items())), sorted(unread, key=str), {}, made)
     return files, tuple(dict.fromkeys(notes))
+
+
+def _jsonnet(root: Root, path: str, data: bytes) -> Unread:
+    import hashlib
+
+    reason = f"{root.name}: this file is Jsonnet, which is not run"
+    return Unread(path, None, reason, "--context", hashlib.sha256(data).hexdigest())
+
+
+def _unfilled(root: Root, found: Iterable[str]) -> list[str]:
+    """What to say of variables that are left, whose values are not in the repository."""
+    if not root.unknown or root.variables is None:
+        return []
+    known = {name for name, _ in root.variables}
+    names = sorted({name for text in found for name in flux.LEFT.findall(text)} - known)
+    if not names:
+        return []
+    shown = ", ".join(f"${{{name}}}" for name in names[:MOST_NAMED])
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    verb = "stays as it is, for its value is" if len(names) == 1 else "stay as they are, for their values are"
+    return [f"{root.name}: {shown}{more} {verb} in {' and '.join(root.unknown[:MOST_NAMED])}, not in the repository"]
 
 
 def _itself(path: str) -> Callable[[int, int], tuple[str, Lines]]:

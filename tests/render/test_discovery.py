@@ -433,14 +433,14 @@ def test_what_a_flux_kustomization_sets() -> None:
         "components": ["../part"],
         "labels": [{"pairs": {"a": "b"}, "includeSelectors": False}],
     }
-    assert root.variables == (("A", "1"), ("B", "2"), ("", ""))
-    secret = more.replace("optional: true", "optional: false")
-    root = next(
-        r
-        for r in found(contents | {"clusters/prod/apps.yaml": kustomization("apps", "apps", secret)})[0]
-        if r.name == "apps"
-    )
-    assert root.variables == (("A", "1"), ("B", "2"))
+    # A Secret may be in the cluster whether it is optional or not.
+    assert (root.variables, root.unknown) == ((("A", "1"), ("B", "2")), ("Secret gone",))
+    for kind, optional, unknown in (("ConfigMap", "true", ()), ("ConfigMap", "false", ("ConfigMap gone",))):
+        text = more.replace("{kind: Secret, name: gone, optional: true}", f"{{kind: {kind}, name: gone, optional: {optional}}}")
+        roots = found(contents | {"clusters/prod/apps.yaml": kustomization("apps", "apps", text)})[0]
+        root = next(root for root in roots if root.name == "apps")
+        assert (root.variables or ())[:2] == (("A", "1"), ("B", "2"))
+        assert (("", "") in (root.variables or ()), root.unknown) == (not unknown, unknown)
 
 
 @pytest.mark.parametrize(
