@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (docs/exit-codes.md). Never raises."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     thresholds = gc.get_threshold()
-    gc.set_threshold(100_000, 20, 20)  # nearly everything that is made lives until the end
+    gc.set_threshold(1_000_000, 20, 20)  # nearly everything that is made lives until the end
     try:
         return _run(arguments, "--verbose" in arguments)
     finally:

@@ -11,7 +11,7 @@ from bot.reachability.because import Doubts, Hanging, about, assumed
 from bot.reachability.causes import MOST, Causes, Explained
 from bot.reachability.cells import Cell
 from bot.reachability.change import Change, EndpointFacts, PairChange, Path, PolicyText, Totals
-from bot.reachability.diff import Profile, regions_of, strips
+from bot.reachability.diff import Profile, regions_of
 from bot.reachability.endpoints import indices
 from bot.reachability.facts import Names
 from bot.reachability.group import rectangles
@@ -130,9 +130,7 @@ def compare(
     names = Names(world.universe, base, head)
     through = Through(world)
     causes = Causes(world, regions, movers(world), through.behind)
-    explained = [
-        piece._replace(causes=through.behind(piece.causes)) for piece in causes.explain(strips(world, regions, full))
-    ]
+    explained = [piece._replace(causes=through.behind(piece.causes)) for piece in causes.explain(full)]
     narrator = Narrator(world, names)
     changes = _rows(world, explained, narrator)
     touched = 0

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bot.policies.model import Checkpoint, Policy
 from bot.reachability.cells import Cell, meet
-from bot.reachability.diff import DESTINATION, SOURCE, Profile, Region, Strip
+from bot.reachability.diff import DESTINATION, SOURCE, Profile, Region, Strip, strips
 from bot.reachability.endpoints import indices
 from bot.reachability.limits import limited, limited_to
 from bot.reachability.tables import Layer
@@ -63,6 +63,7 @@ class Causes:
         self.world = world
         self.movers = movers
         self._behind = behind
+        self._regions = regions
         self.regions = [_Folded(world, region) for region in regions]
         self._home: dict[str, dict[int, list[_Folded]]] = {}
         self._wide: dict[str, list[_Folded]] = {
@@ -76,20 +77,26 @@ class Causes:
         self._partial: dict[tuple[object, ...], list[Cell]] = {}
         self._layers: dict[tuple[object, ...], Layer] = {}
 
-    def explain(self, strips: Iterable[Strip]) -> list[Explained]:
-        """The pairs of all strips, split by cause. Where choosing among several causes is too much work, all are named."""
-        return _united(self._explained(strips))
+    def explain(self, everything: bool = False) -> list[Explained]:
+        """All changed pairs, split by cause. `everything`: see `diff.strips`.
 
-    def _explained(self, strips: Iterable[Strip]) -> list[Explained]:
+        Where choosing among several causes is too much work, all are named.
+        """
         changed = {region.key for region in self.regions}
         if len(changed) == 1 and not self.movers.by_object:
-            return [_explained(strip, strip.fixed, strip.other, tuple(changed)) for strip in _merged(strips)]
-        if max(map(len, self._wide.values())) > WIDE:
+            keys, count = tuple(changed), 0
+        elif max(map(len, self._wide.values())) > WIDE:
             keys, count = self._few(changed, len(self.movers.by_object))
-            return [
-                _explained(strip, strip.fixed, strip.other, () if count else self._with_moves(strip, keys), count)
-                for strip in (_merged(strips) if count else strips)
-            ]
+        else:
+            return _united(self._explained(list(strips(self.world, self._regions, everything))))
+        alike = bool(count) or not self.movers.by_object
+        found = strips(self.world, self._regions, everything, by_class=not alike)
+        return _united(
+            _explained(strip, strip.fixed, strip.other, () if count else self._with_moves(strip, keys), count)
+            for strip in (_merged(found) if alike else found)
+        )
+
+    def _explained(self, strips: Sequence[Strip]) -> list[Explained]:
         touched = [(strip, self._touching(strip)) for strip in strips]
         work = sum(2 * len(found) for _, found in touched if len(found) > 1)
         out: list[Explained] = []
@@ -321,12 +328,18 @@ def _explained(strip: Strip, rows: int, bits: int, keys: tuple[Changed, ...], to
 
 
 def _merged(strips: Iterable[Strip]) -> list[Strip]:
-    """Strips alike but for their fixed rows as one, where nobody asks for a class's own slots."""
-    fixed: dict[tuple[str, int, Profile], int] = {}
+    """Strips of the identical other ends and profile as one, where nobody asks for a class's own slots."""
+    fixed: dict[tuple[str, int, int], int] = {}
+    first: list[Strip] = []  # holds on to what is told apart by its place in memory
     for strip in strips:
-        at = (strip.axis, strip.other, strip.profile)
-        fixed[at] = fixed.get(at, 0) | strip.fixed
-    return [Strip(axis, rows, other, profile, None, None) for (axis, other, profile), rows in fixed.items()]
+        at = (strip.axis, id(strip.other), id(strip.profile))
+        known = fixed.get(at)
+        if known is None:
+            first.append(strip)
+            fixed[at] = strip.fixed
+        else:
+            fixed[at] = known | strip.fixed
+    return [strip._replace(fixed=rows) for strip, rows in zip(first, fixed.values(), strict=True)]
 
 
 def _united(pieces: Iterable[Explained]) -> list[Explained]:

@@ -52,8 +52,12 @@ class Region(NamedTuple):
     destinations: int
 
 
-def strips(world: World, regions: Sequence[Region], everything: bool = False) -> Iterator[Strip]:
-    """Every changed pair, once. `regions`: those of the changed policies; `everything`: evaluate all rows, changed or not."""
+def strips(world: World, regions: Sequence[Region], everything: bool = False, by_class: bool = True) -> Iterator[Strip]:
+    """Every changed pair, once. `regions`: those of the changed policies; `everything`: evaluate all rows, changed or not.
+
+    `by_class`: one strip for all pairs of a class and a profile, rather than several that many classes have in common
+    (as the identical objects).
+    """
     universe = world.universe
     rows, columns = _moved(world)
     if everything or _tiers_differ(world):
@@ -72,8 +76,8 @@ def strips(world: World, regions: Sequence[Region], everything: bool = False) ->
     # Where nearly all are looked at from one end, the few that are left cost less than the other end.
     if columns.bit_count() > (universe.sources & ~rows).bit_count():
         rows, columns = universe.sources, 0
-    yield from _evaluate(world, rows, SOURCE, 0)
-    yield from _evaluate(world, columns, DESTINATION, rows)
+    yield from _evaluate(world, rows, SOURCE, 0, by_class)
+    yield from _evaluate(world, columns, DESTINATION, rows, by_class)
 
 
 def _moved(world: World) -> tuple[int, int]:
@@ -208,7 +212,7 @@ class _Class(NamedTuple):
     run: Run | None = None
 
 
-def _evaluate(world: World, fixed: int, axis: str, done: int) -> Iterator[Strip]:
+def _evaluate(world: World, fixed: int, axis: str, done: int, by_class: bool) -> Iterator[Strip]:
     """All changed pairs of the fixed rows, except with rows of `done` (bits of sources, for columns) at the other end."""
     universe = world.universe
     ends = (universe.destinations if axis == SOURCE else universe.sources) & ~done
@@ -218,6 +222,11 @@ def _evaluate(world: World, fixed: int, axis: str, done: int) -> Iterator[Strip]
         first = (row.base[0] if row.base else None, row.head[0] if row.head else None)
         if found.run is not None:
             changed = parts.changed(found, found.run)
+            if by_class:
+                united: dict[Profile, int] = {}
+                for bits, profile in changed:
+                    united[profile] = united.get(profile, 0) | bits
+                changed = [(bits, profile) for profile, bits in united.items()]
         else:
             allowed = ends if found.inside else ends & universe.inside
             before, after = (
@@ -241,6 +250,7 @@ class _Parts:
         self._cells: dict[tuple[tuple[int, ...], bool], list[Cell]] = {}
         self._far: dict[object, list[tuple[int, Profile]]] = {}
         self._near: dict[object, list[tuple[int, Profile]]] = {}
+        self._placed: dict[tuple[int, int, bool], int] = {}
 
     def changed(self, found: _Class, run: Run) -> list[tuple[int, Profile]]:
         """The rows at the other end whose traffic with these differs, by what they had and have."""
@@ -250,16 +260,23 @@ class _Parts:
             for stacks, keys in zip(self.stacks, (found.base, found.head), strict=True)
         ]
         far, near = (tuple([tuple([one[at] for one in side]) for side in sides]) for at in (0, 1))
-        start, own = run[0], (1 << run[1]) - 1
-        out: dict[Profile, int] = {}
-        window = own << start
+        out = []
+        placed = self._placed
         for bits, profile in self._changed_far(far):
-            bits &= ~window
-            if bits:
-                out[profile] = bits
-        for bits, profile in self._changed_near(near, self.ends >> start & own):
-            out[profile] = out.get(profile, 0) | bits << start
-        return [(bits, profile) for profile, bits in out.items()]
+            at = (id(bits), run[0], True)
+            outside = placed.get(at)
+            if outside is None:
+                window = ((1 << run[1]) - 1) << run[0]
+                outside = placed[at] = bits & ~window if bits & window else bits
+            if outside:
+                out.append((outside, profile))
+        for bits, profile in self._changed_near(near, self.ends >> run[0] & (1 << run[1]) - 1):
+            at = (id(bits), run[0], False)
+            inside = placed.get(at)
+            if inside is None:
+                inside = placed[at] = bits << run[0]
+            out.append((inside, profile))
+        return out
 
     def _changed_far(self, sides: tuple[tuple[int, ...], ...]) -> list[tuple[int, Profile]]:
         found = self._far.get(sides)
