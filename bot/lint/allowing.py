@@ -89,10 +89,11 @@ def allowing(run: Run, chain: Chain, direction: str) -> Allowing | None:
     denies = {(one.name, tier.name) for one in chain.checkpoints for tier in one.tiers if tier.end == "deny" and tier.commutes}
     tiers: set[str] = set()
     opening: list[tuple[Policy, bool, list[Allow], set[str]]] = []
+    known = run.memo.setdefault(("allows", direction), {})
     for policy in chain.policies:
-        found = run.memo.get(("allows", direction, id(policy)))
+        found = known.get(id(policy))
         if found is None:
-            found = run.memo[("allows", direction, id(policy))] = (policy, *_of_policy(policy, direction, denies))
+            found = known[id(policy)] = (policy, *_of_policy(policy, direction, denies))
         if not found[1]:
             return None
         tiers.update(found[3])

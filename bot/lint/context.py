@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.lint import scope
 from bot.lint.allowing import Allowing, allowing
-from bot.lint.matching import Pods, namespaces_of, without_ports
+from bot.lint.matching import both_pods, namespaces_of, without_ports
 from bot.lint.near import Speller, holds, labels_asked
 from bot.lint.written import value_at
 from bot.policies import addresses as address_line
@@ -91,7 +91,7 @@ class Run:
         """
         self.lowered = lowered
         self.snapshots = (base, head)
-        self.pods = (Pods(base, lowered.vocabulary, False), Pods(head, lowered.vocabulary, True))
+        self.pods = both_pods(base, head, lowered.vocabulary)
         self.scope = scope.scope(base, head, lowered, self.pods) if narrowed else None
         self.memo: dict[tuple[object, ...], Any] = {}
         self._world: World | None = None

@@ -188,6 +188,13 @@ class Pods:
         return seen.get(scope, _NONE)
 
 
+def both_pods(base: Snapshot, head: Snapshot, vocabulary: Vocabulary) -> tuple[Pods, Pods]:
+    """Those of both sides; of one alone where policies can tell no difference."""
+    before = Pods(base, vocabulary, False)
+    same = vocabulary.base_attributes is None and base.workloads == head.workloads and base.namespaces == head.namespaces
+    return before, before if same else Pods(head, vocabulary, True)
+
+
 def _has(labels: Mapping[str, str], wanted: list[tuple[str, tuple[str, ...]]]) -> bool:
     for key, values in wanted:  # noqa: SIM110  (asked thousands of times)
         if labels.get(key) not in values:

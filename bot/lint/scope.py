@@ -143,11 +143,15 @@ def _looks_into(expr: Expr, namespaces: set[str], side: Snapshot) -> bool:
 
 def chain(whole: Chain, namespaces: frozenset[str]) -> Chain:
     """A chain without the policies of other namespaces."""
+    if all(not p.key[1] or p.key[1] in namespaces for p in whole.policies):
+        return whole
     return whole._replace(policies=tuple(p for p in whole.policies if not p.key[1] or p.key[1] in namespaces))
 
 
 def part(snapshot: Snapshot, namespaces: frozenset[str]) -> Snapshot:
     """A side without what is in other namespaces."""
+    if namespaces.issuperset(snapshot.namespaces):
+        return snapshot
     out = Snapshot()
     out.workloads = [workload for workload in snapshot.workloads if workload.namespace in namespaces]
     out.objects = {key: obj for key, obj in snapshot.objects.items() if not key[1] or key[1] in namespaces}

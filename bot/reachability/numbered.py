@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN = -1
 _NOBODY = (None, None)
+_NAME = "kubernetes.io/metadata.name"
 _OPERATORS = ("in", "exists")
 _WIDTH = 60
 _PART = (1 << _WIDTH) - 1
@@ -95,7 +96,9 @@ class Numbered:
             return _UNKNOWN
         names = [part.namespace for part in parts if isinstance(part, InNamespace)]
         spaces = tuple(part for part in parts if _is_about_namespaces(part))
-        where: Iterable[str] = dict.fromkeys(names) if names else self._looked_into(spaces) if spaces else self.by_namespace
+        where: Iterable[str] = (
+            dict.fromkeys(names) if names else self._looked_into(spaces) if spaces else self.by_namespace
+        )
         if names and (len(set(names)) > 1 or (spaces and names[0] not in self._looked_into(spaces))):
             return 0
         out = 0
@@ -126,7 +129,9 @@ class Numbered:
         return found
 
 
-def numbered(base: Snapshot, head: Snapshot, lowered: Lowered, strangers: Sequence[Hypothetical] = ()) -> Numbered | None:
+def numbered(
+    base: Snapshot, head: Snapshot, lowered: Lowered, strangers: Sequence[Hypothetical] = ()
+) -> Numbered | None:
     """The numbers of a World over these sides with these pods that are not in Git; None where it takes one to tell.
 
     The order is that of `bot.reachability.endpoints`: by namespace, then by which sides a pod is on, those that are not in Git last.
@@ -150,7 +155,8 @@ def numbered(base: Snapshot, head: Snapshot, lowered: Lowered, strangers: Sequen
     if strangers:
         members += [(pod.namespace, True, True, _NOBODY) for pod in strangers]
         members.sort(key=_place)
-    labels = {name: one.labels for name, one in spaces.items()}
+    labels: dict[str, Mapping[str, str]] = {pod.namespace: {_NAME: pod.namespace} for pod in strangers}
+    labels.update((name, one.labels) for name, one in spaces.items())
     return Numbered([(one[0], one[3]) for one in members], labels, vocabulary, whole)
 
 
@@ -243,7 +249,9 @@ def _meeting(part: Expr, pods: Sequence[Workload | None], every: int, labels: Ma
         return out
     assert isinstance(part, HasPort)
     port = part.name, part.protocol, part.number
-    return sum(1 << at for at, pod in enumerate(pods) if pod and any((p.name, p.protocol, p.number) == port for p in pod.ports))
+    return sum(
+        1 << at for at, pod in enumerate(pods) if pod and any((p.name, p.protocol, p.number) == port for p in pod.ports)
+    )
 
 
 def is_met(expr: Expr, labels: Mapping[str, str], namespace: str, of_namespace: Mapping[str, str]) -> bool:
