@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.render import cage
+from bot.render.chance import fixed
 from bot.render.kustomize import Inputs, real, split
 from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text, under
 from bot.sources import Files
@@ -167,7 +168,7 @@ def template(
     if command is None:
         raise cage.Failed(MISSING)
     folder = real(folder, files.links)
-    contents = _copied(files, used, folder)
+    contents = fixed(_copied(files, used, folder))
     order = []
     for index, (kind, value) in enumerate(options.values):
         if kind == "text":

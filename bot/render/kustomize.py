@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from bot.render import cage
+from bot.render.chance import fixed
 from bot.render.model import KUSTOMIZATIONS, Helm, Unusable, below, documents, items, joined, mapping, text
 from bot.render.remote import FOLDER, Remotes, reference, top_of
 from bot.render.remote import short as _short
@@ -441,6 +442,7 @@ def build(
     if remotes is not None and used.remote:
         _brought_here(contents, used.remote, {file: folder}, remotes)
     if used.inflated:
+        contents = fixed(contents)
         _capable(contents)
     with cage.copy(contents, links) as root:
         # Every file that it names itself is known to be of the repository; what plugins name is not known.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bot.render import cage, discover, flux, helm, kustomize, watcher
+from bot.render import cage, chance, discover, flux, helm, kustomize, watcher
 from bot.render import remote as far
 from bot.render.model import KUSTOMIZATIONS, Helm, Root, below
 from bot.render.origin import FromResource, FromTemplate, Piece, Place, Sources
@@ -323,6 +323,15 @@ def _rendered(
 
 def _documents(side: _Side, root: Root) -> Documents:
     used = side.inputs[root]
+    if root.tool == "helm" or used.inflated:
+        source = chance.called({path: side.files.contents[path] for path in sorted(used.files & side.files.contents.keys())})
+        if source is not None:
+            return chance.steady(lambda: _once(side, root), source)
+    return _once(side, root)
+
+
+def _once(side: _Side, root: Root) -> Documents:
+    used = side.inputs[root]
     if root.tool == "kustomize":
         out, traced = kustomize.build(
             side.files, used, root.path, root.edits, root.generated, root.loose, remotes=side.remotes
@@ -385,7 +394,7 @@ def _part(
         file = base = f"{root.name} ({root.tool} {root.path})"
         while file in contents:
             file = f"{base} {len(contents)}"
-        notes += _unfilled(root, (text for text, _ in found))
+        notes += [*_unfilled(root, (text for text, _ in found)), *_by_chance(root, found)]
         data, pieces = _file(found)
         contents[file] = data
         if root.tool == "helm":
@@ -423,6 +432,15 @@ def _unfilled(root: Root, found: Iterable[str]) -> list[str]:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     verb = "stays as it is, for its value is" if len(names) == 1 else "stay as they are, for their values are"
     return [f"{root.name}: {shown}{more} {verb} in {' and '.join(root.unknown[:MOST_NAMED])}, not in the repository"]
+
+
+def _by_chance(root: Root, found: Documents) -> list[str]:
+    """What to say of values that a chart makes anew each time."""
+    count = sum(chance.PLACEHOLDER in text for text, _ in found)
+    if not count:
+        return []
+    objects = "1 object has" if count == 1 else f"{count} objects have"
+    return [f"{root.name}: {objects} values that are made by chance each time it is rendered: {chance.PLACEHOLDER} stands for them"]
 
 
 def _itself(path: str) -> Callable[[int, int], tuple[str, Lines]]:

@@ -99,6 +99,14 @@ def test_a_chart_that_asks_what_the_cluster_can_do(tmp_path: Path, capsys: pytes
         assert (found.code, "of which only helm on PATH can be told" in found.err) == (3, True)
 
 
+@needs_kustomize
+@needs_helm
+def test_a_chart_that_calls_for_chance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: x-{{ uuidv4 }}, b: {{ now | date \"2006\" | quote }}}\n"
+    found = run(capsys, "render", write(tmp_path / "r", CONTENTS | ON | {"o/charts/shop/templates/y.yaml": text}))
+    assert (found.code, "  a: x-netreach-random\n" in found.out, '  b: "2000"\n' in found.out) == (0, True, True)
+
+
 def test_helm_is_called_by_kustomize_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
