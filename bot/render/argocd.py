@@ -10,16 +10,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bot.render.applicationset import MOST_APPLICATIONS, generated
+from bot.render.charts import Chart
 from bot.render.gitops import Declared, declared, folders_of, own_url, plain_url
 from bot.render.kustomize import kustomization
 from bot.render.model import Cluster, Helm, Root, clean, items, joined, mapping, text
+from bot.render.remote import Remotes
 from bot.sources import Files
 
 IN_CLUSTER = "https://kubernetes.default.svc"
 
 
-def roots(files: Files, clusters: Sequence[Cluster] = ()) -> tuple[list[Root], list[str]]:
-    """What every Application deploys, and notes on what cannot be told from the repository. `clusters`: those that Argo CD knows."""
+def roots(files: Files, clusters: Sequence[Cluster] = (), remotes: Remotes | None = None) -> tuple[list[Root], list[str]]:
+    """What every Application deploys, and notes on what cannot be told from the repository. `clusters`: those that Argo CD knows;
+    `remotes`: what may be fetched."""
     notes: list[str] = []
     found = declared(files, b"argoproj.io/", ("Application", "ApplicationSet"), notes)
     applications: list[Declared] = []
@@ -37,7 +40,7 @@ def roots(files: Files, clusters: Sequence[Cluster] = ()) -> tuple[list[Root], l
     own = own_url(pairs, folders)
     out: list[Root] = []
     for one in applications[:MOST_APPLICATIONS]:
-        out += _roots(one, files, folders, own)
+        out += _roots(one, files, folders, own, remotes or Remotes())
     return _clusters(out), notes
 
 
@@ -47,7 +50,7 @@ def _sources(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [dry] if dry else [source for source in sources if source]
 
 
-def _roots(one: Declared, files: Files, folders: set[str], own: str | None) -> Iterator[Root]:
+def _roots(one: Declared, files: Files, folders: set[str], own: str | None, remotes: Remotes) -> Iterator[Root]:
     destination = mapping(one.spec.get("destination"))
     server = text(destination.get("name")) or text(destination.get("server")) or IN_CLUSTER
     cluster = "in-cluster" if server == IN_CLUSTER else server
@@ -59,9 +62,13 @@ def _roots(one: Declared, files: Files, folders: set[str], own: str | None) -> I
         path = clean(text(source.get("path")))
         base = Root(one.name, cluster, "plain", path, one.file, one.line, namespace)
         if text(source.get("chart")):
-            words = f"the chart {text(source.get('chart'))[:80]!a} is not in this repository, and nothing is fetched"
-            if plain_url(text(source.get("repoURL"))) == own or here or len(sources) == 1:
-                yield base._replace(tool="helm", path=".", refused=words, setting="--context")
+            wanted = Chart(text(source.get("repoURL")), text(source.get("chart")), text(source.get("targetRevision")))
+            place, problem = remotes.path(wanted.written), remotes.problem(wanted.written)
+            if place is not None:
+                there = base._replace(path=place, chart=wanted.written)
+                yield _chart(there, one, mapping(source.get("helm")), here)
+            elif problem and (plain_url(text(source.get("repoURL"))) == own or here or len(sources) == 1):
+                yield base._replace(tool="helm", path=".", refused=problem[0], setting=problem[1])
             continue
         if not text(source.get("path")) or plain_url(text(source.get("repoURL"))) != own:
             continue
@@ -103,6 +110,8 @@ def _chart(base: Root, one: Declared, helm: dict[str, Any], here: set[str]) -> R
         ref = file[1:].partition("/")[0] if file.startswith("$") else ""
         if ref and ref not in here:
             return base._replace(tool="helm", refused=f"its {what} {file[:100]!a} is of another repository")
+        if not ref and base.chart:
+            file = file.lstrip("/")
         relative = file.partition("/")[2] if ref else file if file.startswith("/") else f"{base.path}/{file}"
         path = _normal(relative)
         if path is None or "://" in file:

@@ -22,6 +22,7 @@ from bot.render.model import (
 )
 from bot.render.remote import Remotes
 from bot.sources import Files
+from bot.sources.remote import address
 
 
 class Configured(Protocol):
@@ -57,8 +58,9 @@ def discover(files: Files, options: Options = _NONE) -> tuple[list[Root], list[s
 
     Notes are on what cannot be told from the repository.
     """
-    applications, notes = argocd.roots(files, options.clusters)
-    applied, more = flux.roots(files)
+    remotes = Remotes(tuple(map(address, options.remote)), options.plugins)
+    applications, notes = argocd.roots(files, options.clusters, remotes)
+    applied, more = flux.roots(files, remotes)
     found, notes = applications + applied, notes + more
     paths = {root.path for root in found if not root.refused}
     used = {path for root in found if root.tool == "kustomize" and not root.refused for path in _files(files, root)}

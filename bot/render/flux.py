@@ -10,18 +10,21 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bot.render.charts import Chart
 from bot.render.gitops import Declared, declared, folders_of, own_url, plain_url
 from bot.render.kustomize import inputs, kustomization
 from bot.render.model import KUSTOMIZATIONS, Helm, Root, Unusable, apart, below, clean, items, mapping, text
 from bot.render.patching import patched
+from bot.render.remote import Remotes
 from bot.sources import Files
 
 LEFT = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)")
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:=|:-|-|=)([^{}$]*))?\}")
 
 
-def roots(files: Files) -> tuple[list[Root], list[str]]:
-    """What every Kustomization and HelmRelease deploys, and notes on what cannot be told from the repository."""
+def roots(files: Files, remotes: Remotes | None = None) -> tuple[list[Root], list[str]]:
+    """What every Kustomization and HelmRelease deploys, and notes on what cannot be told from the repository. `remotes`: what may be
+    fetched."""
     notes: list[str] = []
     folders = folders_of(files)
     found = declared(files, b"kustomize.toolkit.fluxcd.io/", ("Kustomization",), notes)
@@ -39,6 +42,10 @@ def roots(files: Files) -> tuple[list[Root], list[str]]:
     out = [_root(one, tree.cluster(at), tree.maps(at, files), files) for at, one in enumerate(kept)]
     releases = [one for one in (tree.applied(one, files, told) for one in releases) if one is not None]
     notes += told
+    repositories = {
+        (one.namespace, one.name): text(one.spec.get("url"))
+        for one in declared(files, b"source.toolkit.fluxcd.io/", ("HelmRepository",))
+    }
     unheld = 0
     for release in releases:
         # A release that a Kustomization of this repository brings belongs to that one's cluster.
@@ -47,7 +54,7 @@ def roots(files: Files) -> tuple[list[Root], list[str]]:
             unheld += 1
         else:
             cluster = "Helm releases" if owner is None else out[owner].environment
-            out.append(_release(release, cluster, folders, here))
+            out.append(_release(release, cluster, folders, here, repositories, remotes or Remotes()))
     if unheld:
         words = "HelmRelease is" if unheld == 1 else "HelmReleases are"
         notes.append(f"{unheld} {words} applied by no Kustomization of this repository, and not looked at")
@@ -237,7 +244,14 @@ def _nested(path: str, files: Files) -> bool:
     return any(below(path, file) and file.rpartition("/")[2] in KUSTOMIZATIONS for file in files.contents)
 
 
-def _release(one: Declared, cluster: str, folders: set[str], here: Callable[[Declared], bool]) -> Root:
+def _release(
+    one: Declared,
+    cluster: str,
+    folders: set[str],
+    here: Callable[[Declared], bool],
+    repositories: Mapping[tuple[str, str], str],
+    remotes: Remotes,
+) -> Root:
     spec = one.spec
     chart = mapping(mapping(spec.get("chart")).get("spec"))
     path = clean(text(chart.get("chart")))
@@ -245,7 +259,18 @@ def _release(one: Declared, cluster: str, folders: set[str], here: Callable[[Dec
     namespace = target or one.namespace or None
     name = text(spec.get("releaseName")) or (f"{target}-{one.name}" if target else one.name)
     root = Root(one.name, cluster, "helm", path, one.file, one.line, namespace)
-    if text(mapping(chart.get("sourceRef")).get("kind")) != "GitRepository" or not here(one) or path not in folders:
+    source = mapping(chart.get("sourceRef"))
+    of = text(source.get("name"))
+    exact = repositories.get((text(source.get("namespace")) or one.namespace, of))
+    url = exact or next((url for (_, name), url in repositories.items() if name == of), "")
+    if text(source.get("kind")) == "HelmRepository" and url:
+        wanted = Chart(url, text(chart.get("chart")), text(chart.get("version")))
+        place, problem = remotes.path(wanted.written), remotes.problem(wanted.written)
+        if place is None or problem is not None:
+            words, setting = problem or ("its chart is not in this repository", None)
+            return root._replace(path=".", refused=words, setting=setting)
+        root, path = root._replace(path=place, chart=wanted.written), place
+    elif text(source.get("kind")) != "GitRepository" or not here(one) or path not in folders:
         what = text(chart.get("chart")) or text(mapping(spec.get("chartRef")).get("name"))
         named = f"the chart {what[:80]!a}" if what else "its chart"
         words = f"{named} is not in this repository, and nothing is fetched"
@@ -256,7 +281,9 @@ def _release(one: Declared, cluster: str, folders: set[str], here: Callable[[Dec
         root = root._replace(rendered=tuple(map(_renderer, items(spec.get("postRenderers")))))
     except Unusable as error:
         return root._replace(refused=str(error))
-    values = [("file", clean(text(file))) for file in items(chart.get("valuesFiles"))]
+    # In a chart of a repository they are the chart's own.
+    prefix = f"{path}/" if root.chart else ""
+    values = [("file", clean(prefix + text(file))) for file in items(chart.get("valuesFiles"))]
     if mapping(spec.get("values")):
         values.append(("text", json.dumps(spec["values"], default=str)))
     return root._replace(helm=Helm(name, tuple(values)))

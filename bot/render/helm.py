@@ -11,8 +11,10 @@ from typing import Any
 
 from bot.render import cage
 from bot.render.chance import fixed
+from bot.render.charts import Chart
 from bot.render.kustomize import Inputs, real, split
 from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text, under
+from bot.render.remote import Remotes, top_of
 from bot.sources import Files
 
 # What templates see of the cluster where nothing says it: never that of whoever runs this. The library of the extra knows no other.
@@ -35,12 +37,17 @@ def _chart_file(folder: str) -> str:
     return "Chart.yaml" if folder == "." else f"{folder}/Chart.yaml"
 
 
-def inputs(files: Files, folder: str, options: Helm) -> Inputs:
-    """What a chart is rendered from: its own files, the values files, and charts of this repository that it depends on."""
+def inputs(files: Files, folder: str, options: Helm, remotes: Remotes | None = None, fetched: str = "") -> Inputs:
+    """What a chart is rendered from: its own files, the values files, and charts that it depends on.
+
+    `remotes`: what may be fetched; `fetched`: the chart itself is (charts.Chart.written).
+    """
     used: set[str] = set()
     problems: list[tuple[str, str]] = []
     charts = {real(folder, files.links, used)}
-    _depend(files, real(folder, files.links), charts, problems, 0)
+    remote: dict[tuple[str, str], None] = {(fetched, ""): None} if fetched else {}
+    if not fetched or _chart_file(folder) in files.contents:
+        _depend(files, real(folder, files.links), charts, problems, 0, remotes or Remotes(), remote)
     tops = {real(f"{chart}/{name}".removeprefix("./"), files.links, used) for chart in charts for name in _TOPS}
     for whole in (False, True):
         # Templates may show any file of the chart; without it, the other files there are nobody's, as other environments' values.
@@ -53,7 +60,7 @@ def inputs(files: Files, folder: str, options: Helm) -> Inputs:
     found |= {real(path, files.links, used) for _, path in options.files}
     # A schema may name files and addresses to load, and says nothing of what is deployed.
     found = {path for path in found if not path.endswith("/" + _SCHEMA) and path != _SCHEMA}
-    return Inputs(frozenset(found), frozenset(used), tuple(problems), frozenset(folders))
+    return Inputs(frozenset(found), frozenset(used), tuple(problems), frozenset(folders), remote=tuple(remote))
 
 
 _TOPS = ("Chart.yaml", "Chart.lock", "values.yaml", "requirements.yaml", "requirements.lock", ".helmignore")
@@ -75,7 +82,15 @@ def _follow(files: Files, start: set[str], used: set[str]) -> set[str]:
     return folders
 
 
-def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[str, str]], depth: int) -> None:
+def _depend(
+    files: Files,
+    folder: str,
+    folders: set[str],
+    problems: list[tuple[str, str]],
+    depth: int,
+    remotes: Remotes,
+    remote: dict[tuple[str, str], None],
+) -> None:
     file = _chart_file(folder)
     try:
         declared = _declared(files, folder)
@@ -87,6 +102,15 @@ def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[s
         if not name or _vendored(files, folder, name):
             continue
         path = joined(folder, repository.removeprefix("file://")) if repository.startswith("file://") else None
+        if path is not None and top_of(path) != top_of(folder):
+            path = None
+        if wanted := _elsewhere(files, folder, dependency):
+            problem = remotes.problem(wanted)
+            path = remotes.path(wanted)
+            if path is not None or (problem and repository.startswith("https://") and remotes.allowed):
+                remote[wanted, file] = None
+                if path is None or _chart_file(path) not in files.contents:
+                    continue
         if path is None or depth > 10 or _chart_file(path) not in files.contents:
             words = (
                 f"its dependency {name[:60]!a} is not in charts/: run helm dependency build, and commit what it writes"
@@ -94,7 +118,23 @@ def _depend(files: Files, folder: str, folders: set[str], problems: list[tuple[s
             problems.append((words, file))
         elif path not in folders:
             folders.add(path)
-            _depend(files, path, folders, problems, depth + 1)
+            _depend(files, path, folders, problems, depth + 1, remotes, remote)
+
+
+def _elsewhere(files: Files, folder: str, dependency: dict[str, Any]) -> str:
+    """A dependency of a Helm repository (charts.Chart.written), with the version that the lock has; '' for others."""
+    repository, name = text(dependency.get("repository")), text(dependency.get("name"))
+    if "://" not in repository or repository.startswith("file://"):
+        return ""
+    version = text(dependency.get("version"))
+    for lock in ("Chart.lock", "requirements.lock"):
+        data = files.contents.get(lock if folder == "." else f"{folder}/{lock}", b"")
+        try:
+            found = items(mapping(next(iter(documents(data)), None)).get("dependencies"))
+        except Unusable:
+            continue
+        version = next((text(one.get("version")) for one in map(mapping, found) if one.get("name") == name), version)
+    return Chart(repository, name, version).written
 
 
 def _declared(files: Files, folder: str) -> list[dict[str, Any]]:
@@ -116,7 +156,7 @@ def _vendored(files: Files, folder: str, name: str) -> bool:
     )
 
 
-def _copied(files: Files, used: Inputs, folder: str) -> dict[str, bytes]:
+def _copied(files: Files, used: Inputs, folder: str, remotes: Remotes) -> dict[str, bytes]:
     """The files, with charts of this repository at the place where `helm dependency build` puts them."""
     contents = {path: files.contents[path] for path in sorted(used.files) if path in files.contents}
     waiting = [(folder, folder)]
@@ -129,6 +169,8 @@ def _copied(files: Files, used: Inputs, folder: str) -> dict[str, bytes]:
         for dependency in declared:
             name, repository = text(dependency.get("name")), text(dependency.get("repository"))
             path = joined(source, repository.removeprefix("file://")) if repository.startswith("file://") else None
+            if wanted := _elsewhere(files, source, dependency):
+                path = remotes.path(wanted)
             if path is None or not name or _vendored(files, source, name) or place.count("/charts/") > 10:
                 continue
             target = f"charts/{name}" if place == "." else f"{place}/charts/{name}"
@@ -161,14 +203,20 @@ def version() -> str:
 
 
 def template(
-    files: Files, used: Inputs, folder: str, options: Helm, namespace: str, command: list[str] | None = None
+    files: Files,
+    used: Inputs,
+    folder: str,
+    options: Helm,
+    namespace: str,
+    command: list[str] | None = None,
+    remotes: Remotes | None = None,
 ) -> list[tuple[str, str | None]]:
     """Each object's text as Helm prints it, and its template, by path in the repository where it is there. Raises cage.Failed."""
     command = command or tool()
     if command is None:
         raise cage.Failed(MISSING)
     folder = real(folder, files.links)
-    contents = fixed(_copied(files, used, folder))
+    contents = fixed(_copied(files, used, folder, remotes or Remotes()))
     order = []
     for index, (kind, value) in enumerate(options.values):
         if kind == "text":

@@ -69,7 +69,7 @@ class Root(NamedTuple):
     one of all that is in it is made. `named`: by the config, so that what is wrong with it is told whatever the change. `loose`: it may
     have files from outside of the folders of its kustomizations. `unknown`: the objects that hold variables and are not in the
     repository. `rendered`: what is done with what its chart renders, one after the other, each kustomizations' settings as JSON.
-    `jsonnet`: Jsonnet in a plain folder counts.
+    `jsonnet`: Jsonnet in a plain folder counts. `chart`: what is fetched for it (charts.Chart.written).
     """
 
     name: str
@@ -93,6 +93,7 @@ class Root(NamedTuple):
     unknown: tuple[str, ...] = ()
     rendered: tuple[str, ...] = ()
     jsonnet: bool = False
+    chart: str = ""
 
 
 class Unusable(Exception):

@@ -161,8 +161,16 @@ def _at(value: Any, path: tuple[str | int, ...]) -> Any:
 class FromTemplate(Origin):
     """Of what Helm renders: the template's line; where only a value changed that this line is made of, the values file's line."""
 
-    def __init__(self, file: str, pieces: Sequence[Piece], sources: Sources, chart: str, values: Sequence[str]) -> None:
-        super().__init__(file, pieces, sources)
+    def __init__(
+        self,
+        file: str,
+        pieces: Sequence[Piece],
+        sources: Sources,
+        chart: str,
+        values: Sequence[str],
+        fetched: Mapping[str, Place] | None = None,
+    ) -> None:
+        super().__init__(file, pieces, sources, fetched)
         self.chart = chart
         self.values = values
         self._aligned: dict[int, list[int]] = {}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from bot.errors import GitError
+from bot.render import charts
 from bot.sources import Files, remote
 from bot.sources.remote import Address, Unreachable, permitted
 from bot.sources.select import Limits
@@ -21,6 +22,7 @@ from bot.sources.select import Limits
 FOLDER = ".netreach-remote"
 SETTING = "render.remote"
 MOST = 50
+_FULL = f"more than {MOST} things are not fetched for one review"
 LIMITS = Limits(file_bytes=5_000_000, files=20_000, total_bytes=200_000_000, listing_bytes=50_000_000)
 _QUERY = frozenset({"ref", "version", "timeout", "submodules"})
 
@@ -76,11 +78,15 @@ class Remotes:
         self.plugins = plugins
         self._found: dict[tuple[Address, str], tuple[str, remote.Commit] | Unreachable] = {}
         self._files: dict[Address, bytes | Unreachable] = {}
+        self._indexes: dict[Address, bytes] = {}
+        self._charts: dict[charts.Chart, dict[str, bytes] | Unreachable] = {}
         self._place: str | None = None
 
     def problem(self, written: str) -> tuple[str, str | None] | None:
         """Why a reference is not fetched, and the setting that would help; None: it may be, or is."""
         shown = short(written)
+        if one := charts.chart(written):
+            return self._chart_problem(one)
         try:
             asked = reference(written)
         except ValueError as error:
@@ -91,10 +97,23 @@ class Remotes:
         failed = self._files.get(asked.address) if asked.file else self._found.get((asked.address, asked.ref))
         return (f"its base {shown} cannot be fetched: {failed}", None) if isinstance(failed, Unreachable) else None
 
+    def _chart_problem(self, one: charts.Chart) -> tuple[str, str | None] | None:
+        title = f"the chart {one.name[:80]!a} is not in this repository, and nothing is fetched"
+        try:
+            where = charts.checked(one)
+        except ValueError as error:
+            return f"{title} of it: {error}", "--context"
+        if not permitted(where, self.allowed):
+            return f"{title} that {SETTING} does not name ({where})", SETTING
+        failed = self._charts.get(one)
+        return (f"the chart {one.title} of {where} cannot be fetched: {failed}", None) if isinstance(failed, Unreachable) else None
+
     def path(self, written: str) -> str | None:
         """Where what a reference names stands in the copy. None where it may not be fetched."""
         if self.problem(written) is not None:
             return None
+        if charts.chart(written):
+            return _hashed(written)
         asked = reference(written)
         top = _top(asked)
         if asked.file:
@@ -103,6 +122,8 @@ class Remotes:
 
     def here(self, written: str) -> bool:
         """Whether a reference was fetched, or cannot be."""
+        if one := charts.chart(written):
+            return one in self._charts
         try:
             asked = reference(written)
         except ValueError:
@@ -111,6 +132,8 @@ class Remotes:
 
     def about(self, written: str) -> tuple[str, bool]:
         """What was fetched for a reference, in words ('' where nothing was), and whether it may be another one tomorrow."""
+        if one := charts.chart(written):
+            return (f"the chart {one.title} is fetched from {one.repository}" if one in self._charts else ""), False
         asked = reference(written)
         found = self._found.get((asked.address, asked.ref))
         if asked.file:
@@ -128,9 +151,13 @@ class Remotes:
 
     def fetch(self, written: str) -> None:
         """Have a reference's repository or file here; what comes of it, `problem` and `read` tell."""
+        if one := charts.chart(written):
+            if one not in self._charts:
+                self._charts[one] = self._chart(one)
+            return
         asked = reference(written)
-        if len(self._found) + len(self._files) >= MOST:
-            failed = Unreachable(f"more than {MOST} are not fetched for one review")
+        if self._full():
+            failed = Unreachable(_FULL)
             if asked.file:
                 self._files.setdefault(asked.address, failed)
             else:
@@ -150,10 +177,24 @@ class Remotes:
             except Unreachable as failed:
                 self._found[asked.address, asked.ref] = failed
 
+    def _full(self) -> bool:
+        return len(self._found) + len(self._files) + len(self._charts) >= MOST
+
+    def _chart(self, one: charts.Chart) -> dict[str, bytes] | Unreachable:
+        try:
+            if self._full():
+                raise Unreachable(_FULL)
+            return charts.fetch(one, self.allowed, self._indexes)
+        except Unreachable as failed:
+            return failed
+
     def read(self, written: str, chosen: Callable[[str], bool]) -> Files | None:
         """The files of what was fetched, by their places in the copy, as far as they are chosen. None where there is nothing."""
         from bot.sources.git import read_ref
 
+        if one := charts.chart(written):
+            top, packed = _hashed(written), self._charts.get(one)
+            return Files(top, None, {f"{top}/{path}": data for path, data in packed.items()}, []) if isinstance(packed, dict) else None
         asked = reference(written)
         top = _top(asked)
         if asked.file:
@@ -190,8 +231,16 @@ class Remotes:
 
 
 def _top(asked: Reference) -> str:
-    about = f"{asked.address} {asked.ref}{' file' if asked.file else ''}"
-    return f"{FOLDER}/{hashlib.sha256(about.encode()).hexdigest()[:16]}"
+    return _hashed(f"{asked.address} {asked.ref}{' file' if asked.file else ''}")
+
+
+def _hashed(about: str) -> str:
+    return f"{FOLDER}/{hashlib.sha256(about.encode('utf-8', 'replace')).hexdigest()[:16]}"
+
+
+def shown(words: str) -> str:
+    """What a renderer says, without the names that fetched things have in the copy."""
+    return re.sub(rf"{re.escape(FOLDER)}/[0-9a-f]{{16}}/?", "", words)
 
 
 def top_of(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bot.render import cage, chance, discover, flux, helm, kustomize, watcher
+from bot.render import cage, chance, charts, discover, flux, helm, kustomize, watcher
 from bot.render import remote as far
 from bot.render.model import KUSTOMIZATIONS, Helm, Root, below
 from bot.render.origin import FromResource, FromTemplate, Piece, Place, Sources
@@ -112,7 +112,8 @@ class _Side(NamedTuple):
 
 
 def _line(data: bytes | None, written: str, root: Root) -> Lines:
-    line = (data or b"").partition(written.encode("utf-8", "replace"))[0].count(b"\n") + 1
+    before, found, _ = (data or b"").partition(written.encode("utf-8", "replace"))
+    line = before.count(b"\n") + 1 if found else root.line
     return line, line
 
 
@@ -286,7 +287,7 @@ def _inputs(files: Files, root: Root, remotes: Remotes) -> kustomize.Inputs:
     if root.tool == "kustomize":
         return kustomize.inputs(files, root.path, root.edits, root.generated, remotes)
     if root.tool == "helm":
-        return helm.inputs(files, root.path, root.helm or Helm(root.name))
+        return helm.inputs(files, root.path, root.helm or Helm(root.name), remotes, root.chart)
     found = set(discover.plain_files(files, root))
     if root.jsonnet:
         found |= set(discover.plain_files(files, root, (JSONNET,)))
@@ -341,7 +342,8 @@ def _once(side: _Side, root: Root) -> Documents:
             kustomize.untraced(out, folder) if traced else [(text, None) for text in kustomize.split(out)]
         )
     elif root.tool == "helm":
-        found = helm.template(side.files, used, root.path, root.helm or Helm(root.name), root.namespace or "default")
+        options, namespace = root.helm or Helm(root.name), root.namespace or "default"
+        found = helm.template(side.files, used, root.path, options, namespace, remotes=side.remotes)
         for settings in root.rendered:
             found = kustomize.over(found, settings)
     else:
@@ -371,7 +373,7 @@ def _part(
         problems = side.problems(root)
         found = done.get(key)
         if isinstance(found, cage.Failed):
-            problems.append(Problem(str(found), root.file, (root.line, root.line), root.setting))
+            problems.append(Problem(far.shown(str(found)), root.file, (root.line, root.line), root.setting))
         # What stays as it was is told apart from what this change does, unless somebody asked for it by name.
         known = "" if key in shared and not root.named else None
         for problem, file, lines, setting in problems:
@@ -391,7 +393,8 @@ def _part(
                 contents[path] = data
                 made[path] = Made(root.namespace, _itself(path))
             continue
-        file = base = f"{root.name} ({root.tool} {root.path})"
+        brought = charts.chart(root.chart)
+        file = base = f"{root.name} ({root.tool} {brought.title if brought else root.path})"
         while file in contents:
             file = f"{base} {len(contents)}"
         notes += [*_unfilled(root, (text for text, _ in found)), *_by_chance(root, found)]
@@ -399,8 +402,9 @@ def _part(
         contents[file] = data
         if root.tool == "helm":
             values = [path for kind, path in (root.helm or Helm("")).values if kind != "text"]
-            chart = FromTemplate(file, pieces, sources, kustomize.real(root.path, side.files.links), values)
-            notes += empty_selectors(chart)
+            folder = kustomize.real(root.path, side.files.links)
+            chart = FromTemplate(file, pieces, sources, folder, values, side.referring(root))
+            notes += map(far.shown, empty_selectors(chart))
             made[file] = Made(root.namespace or "default", chart)
         else:
             used = sorted(side.inputs[root].files)

@@ -1,0 +1,206 @@
+"""Charts of Helm repositories: which are fetched, and what an index or an archive may try."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from bot.render import charts
+from bot.render.charts import Chart, chart
+from bot.render.remote import FOLDER
+from bot.sources import remote
+from bot.sources.remote import Unreachable
+from tests.conftest import Git
+from tests.render.repository import CHART, DEPLOYMENT, needs_helm, review, run, write
+from tests.render.test_discovery import cluster, kustomization, release
+
+URL = "https://charts.example.org/stable"
+CONFIG = {".netreach.yml": f"version: 1\nrender: {{remote: [{URL}]}}\n"}
+FILES = {
+    "Chart.yaml": CHART,
+    "values.yaml": "name: web\n",
+    "values-big.yaml": "name: big\n",
+    "templates/x.yaml": DEPLOYMENT.replace("NAME", "{{ .Values.name }}"),
+    "values.schema.json": '{"required": ["never"]}',
+}
+
+
+def packed(files: Mapping[str, str], top: str = "shop", link: str = "") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+        if link:
+            entry = tarfile.TarInfo(f"{top}/templates/link.yaml")
+            entry.type, entry.linkname = tarfile.SYMTYPE, link
+            archive.addfile(entry)
+    return out.getvalue()
+
+
+def index(*versions: tuple[str, str, str]) -> str:
+    """An index as `helm repo index` writes it: (version, address, digest) of the chart shop."""
+    row = "  - apiVersion: v2\n    digest: '{2}'\n    name: shop\n    urls:\n    - {1}\n    version: {0}\n"
+    rows = "".join(row.format(*version) for version in versions)
+    others = "  other:\n  - name: other\n    version: 1.0.0\n", "  zebra:\n  - version: 1.0.0\n"
+    return f"apiVersion: v1\nentries:\n{others[0]}  shop:\n{rows}{others[1]}generated: x\n"
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    """What stands at the addresses below the host, by path."""
+    there: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path in there else 404)
+            self.end_headers()
+            self.wfile.write(there.get(self.path, b""))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        monkeypatch.setitem(remote.PLACES, "https://charts.example.org/", f"http://127.0.0.1:{http.server_port}/")
+        old, new = packed(FILES), packed({**FILES, "values.yaml": "name: api\n"})
+        there["/stable/index.yaml"] = index(
+            ("1.0.0", "shop-1.0.0.tgz", hashlib.sha256(old).hexdigest()), ("1.1.0", f"{URL}/new/shop.tgz", "")
+        ).encode()
+        there |= {"/stable/shop-1.0.0.tgz": old, "/stable/new/shop.tgz": new}
+        yield there
+        http.shutdown()
+        thread.join()
+
+
+def argo(version: str = "1.0.0", more: str = "", url: str = URL) -> dict[str, str]:
+    return {
+        "argo/a.yaml": f"""\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {{name: a}}
+spec:
+  source: {{repoURL: {url}, chart: shop, targetRevision: {version}{more}}}
+  destination: {{server: https://eu.example.org, namespace: shop}}
+"""
+    }
+
+
+@needs_helm
+@pytest.mark.usefixtures("served")
+def test_charts_of_applications(git: Git, capsys: pytest.CaptureFixture[str]) -> None:
+    git.commit(argo() | CONFIG)
+    shown = run(capsys, "render", "--repo", git.root, "--ref", "main")
+    assert shown.code == 0, shown.err
+    assert "name: web" in shown.out
+    assert "# a (helm shop 1.0.0):1, from argo/a.yaml:1\n" in shown.out
+    assert f"the chart shop 1.0.0 is fetched from {URL}" in shown.err
+    assert FOLDER not in shown.out + shown.err
+    git.commit(argo(more=", helm: {valueFiles: [values-big.yaml]}"))
+    assert "name: big" in run(capsys, "render", "--repo", git.root, "--ref", "main").out
+    git.run("checkout", "-q", "-b", "change")
+    git.commit(argo("1.1.0"))
+    found = {one["name"]: one for one in review(capsys, "main", "change", "--repo", git.root)["environments"]}
+    assert found["https://eu.example.org"]["changes"]
+
+
+@needs_helm
+@pytest.mark.usefixtures("served")
+def test_charts_of_flux(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    repository = "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: stable}\n"
+    repository += f"spec: {{url: {URL}}}\n"
+    text = release("web", "shop", "  values: {name: front}\n", "HelmRepository", "stable")
+    text = text.replace("chart: shop,", "chart: shop, version: 1.0.0,")
+    contents = cluster("prod") | CONFIG | {"clusters/prod/x.yaml": repository + text + kustomization("more", "gone")}
+    shown = run(capsys, "render", write(tmp_path / "r", contents))
+    assert shown.code == 0, shown.err
+    assert "name: front" in shown.out
+    shown = run(capsys, "render", write(tmp_path / "r", {"clusters/prod/x.yaml": repository + text.replace("1.0.0", "1.x")}))
+    assert (shown.code, "its version '1.x' is not one alone, as 1.2.3 is" in shown.err) == (3, True)
+
+
+@needs_helm
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("lock", [False, True])
+def test_dependencies(tmp_path: Path, capsys: pytest.CaptureFixture[str], lock: bool) -> None:
+    needs = f"dependencies: [{{name: shop, version: {'^1.0.0' if lock else '1.0.0'}, repository: {URL}}}]\n"
+    contents = CONFIG | {"c/Chart.yaml": CHART.replace("shop", "top") + needs, "c/values.yaml": "shop: {name: below}\n"}
+    if lock:
+        contents["c/Chart.lock"] = needs.replace("^", "")
+    shown = run(capsys, "render", write(tmp_path / "r", contents))
+    assert shown.code == 0, shown.err
+    assert "name: below" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"url": "https://charts.example.org/stable-2"}, "nothing is fetched that render.remote does not name"),
+        ({"url": "https://charts.example.org/stable/../x"}, "its path has an empty part"),
+        ({"url": "oci://charts.example.org/stable"}, "only repositories of https:// are fetched from"),
+        ({"url": "registry.example.org/x"}, "only repositories of https:// are fetched from"),
+        ({"version": "'*'"}, "its version '*' is not one alone"),
+        ({"version": "9.0.0"}, "its repository has no such version"),
+        ({"index": index(("1.0.0", "https://evil.example/shop.tgz", ""))}, "which render.remote does not name"),
+        ({"index": index(("1.0.0", "../../evil.tgz", ""))}, "the address of its archive is not fetched"),
+        ({"index": index(("1.0.0", "file:///etc/passwd", ""))}, "the address of its archive is not fetched"),
+        ({"index": index(("1.0.0", "shop-1.0.0.tgz", "0" * 64))}, "not the one that the index names (digest)"),
+        ({"index": "entries: &a [*a]"}, "the index of its repository cannot be read"),
+        ({"index": index(("1.0.0", "gone.tgz", ""))}, "the server says 404"),
+        ({"archive": b"x"}, "it is no packed chart"),
+        ({"archive": packed({"README.md": "x"})}, "it is no packed chart"),
+        ({"archive": packed({**FILES, "../../evil": "x"})}, "a name that leaves it"),
+        ({"archive": packed({**FILES, ".git/config": "x"})}, "a name that leaves it"),
+        ({"archive": packed(FILES, link="/etc/passwd")}, "it holds a link"),
+        ({"archive": gzip.compress(b"\0" * 2_000_000)}, "larger than 1,000,000 bytes when it is unpacked"),
+    ],
+)
+def test_what_is_not_taken(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    served: dict[str, bytes],
+    change: dict[str, str | bytes],
+    reason: str,
+) -> None:
+    monkeypatch.setattr(charts, "MOST_UNPACKED", 1_000_000)
+    if "archive" in change:
+        served["/stable/index.yaml"] = index(("1.0.0", "shop-1.0.0.tgz", "")).encode()
+        served["/stable/shop-1.0.0.tgz"] = bytes(change["archive"])  # type: ignore[arg-type]
+    if "index" in change:
+        served["/stable/index.yaml"] = str(change["index"]).encode()
+    contents = argo(str(change.get("version", "1.0.0")), url=str(change.get("url", URL)))
+    shown = run(capsys, "render", write(tmp_path / "r", contents | CONFIG))
+    assert shown.code == 3
+    assert reason in shown.err
+    assert "argo/a.yaml:1: a is not rendered with helm: " in shown.err
+    assert "root:" not in shown.out + shown.err
+
+
+def test_only_the_base_side_opens_a_repository(git: Git, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "get", lambda *_: pytest.fail("fetched"))
+    git.commit({"README.md": "x"})
+    git.run("checkout", "-q", "-b", "change")
+    git.commit(argo() | CONFIG)
+    found = review(capsys, "main", "change", "--repo", git.root, "--allow-empty")
+    assert [row["setting"] for one in found["environments"] for row in one["incomplete"]] == ["render.remote"]
+
+
+def test_entries_of_an_index_in_any_form() -> None:
+    whole = '{"entries": {"shop": [{"version": "1.0.0", "urls": ["x.tgz"]}]}}'
+    for text in (whole, index(("1.0.0", "x.tgz", "")), index(("1.0.0", "x.tgz", "")).replace("\n", "\r\n")):
+        assert charts._entry(text.encode(), Chart(URL, "shop", "1.0.0"))["urls"] == ["x.tgz"]
+        with pytest.raises(Unreachable, match="no such version"):
+            charts._entry(text.encode(), Chart(URL, "shop", "1.0"))
+    assert chart(Chart(URL, "shop", "1.0.0").written) == Chart(URL, "shop", "1.0.0")
+    assert chart(f"{URL}/shop") is None
