@@ -12,8 +12,8 @@ from typing import Any
 from bot.render.applicationset import MOST_APPLICATIONS, generated
 from bot.render.charts import Chart
 from bot.render.gitops import Declared, declared, folders_of, own_url, plain_url
-from bot.render.kustomize import kustomization
 from bot.render.model import Cluster, Helm, Root, clean, items, joined, mapping, text
+from bot.render.references import kustomization
 from bot.render.remote import Remotes
 from bot.sources import Files
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from bot.render import argocd, flux, helm, kustomize
+from bot.render import argocd, flux, helm, references
 from bot.render.model import (
     KUSTOMIZATIONS,
     Helm,
@@ -65,8 +65,8 @@ def discover(files: Files, options: Options = _NONE) -> tuple[list[Root], list[s
     paths = {root.path for root in found if not root.refused}
     used = {path for root in found if root.tool == "kustomize" and not root.refused for path in _files(files, root)}
     trees = {root.path for root in found if root.tool == "plain" and root.recurse}
-    for folder in kustomize.leaves(files):
-        file = kustomize.kustomization(files, folder) or folder
+    for folder in references.leaves(files):
+        file = references.kustomization(files, folder) or folder
         if folder not in paths and file not in used and not _within(file, trees):
             found.append(Root(folder, TOP if folder == "." else folder, "kustomize", folder, file))
     if "helm" in options.plugins:
@@ -76,7 +76,7 @@ def discover(files: Files, options: Options = _NONE) -> tuple[list[Root], list[s
 
 
 def _files(files: Files, root: Root, options: Options = _NONE) -> frozenset[str]:
-    return kustomize.inputs(files, root.path, root.edits, root.generated, Remotes(plugins=options.plugins)).files
+    return references.inputs(files, root.path, root.edits, root.generated, Remotes(plugins=options.plugins)).files
 
 
 def charts(files: Files) -> list[Root]:

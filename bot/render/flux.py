@@ -12,9 +12,9 @@ from typing import Any
 
 from bot.render.charts import Chart
 from bot.render.gitops import Declared, declared, folders_of, own_url, plain_url
-from bot.render.kustomize import inputs, kustomization
 from bot.render.model import KUSTOMIZATIONS, Helm, Root, Unusable, apart, below, clean, items, mapping, text
 from bot.render.patching import patched
+from bot.render.references import inputs, kustomization
 from bot.render.remote import Remotes
 from bot.sources import Files
 

@@ -12,8 +12,9 @@ from typing import Any
 from bot.render import cage
 from bot.render.chance import fixed
 from bot.render.charts import Chart
-from bot.render.kustomize import Inputs, real, split
+from bot.render.kustomize import split
 from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text, under
+from bot.render.references import Inputs, real
 from bot.render.remote import Remotes, top_of
 from bot.sources import Files
 

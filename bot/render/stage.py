@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from bot.render import cage, chance, charts, discover, flux, helm, kustomize, watcher
+from bot.render import cage, chance, charts, discover, flux, helm, kustomize, notes_on, references, watcher
 from bot.render import remote as far
 from bot.render.model import KUSTOMIZATIONS, Helm, Root, below
 from bot.render.origin import FromResource, FromTemplate, Piece, Place, Sources
+from bot.render.references import Inputs
 from bot.render.remote import Remotes
 from bot.render.unset import empty_selectors
 from bot.sources import Files, Lines, Made, Unread
@@ -16,7 +17,6 @@ from bot.sources import Files, Lines, Made, Unread
 Chosen = Callable[[str], bool]
 Read = Callable[[Chosen], tuple[Files, Files]]
 ROUNDS = 8
-MOST_NAMED = 5
 JSONNET = ".jsonnet"
 
 
@@ -50,7 +50,7 @@ class Problem(NamedTuple):
 class _Side(NamedTuple):
     files: Files
     roots: Sequence[Root]
-    inputs: Mapping[Root, kustomize.Inputs]
+    inputs: Mapping[Root, Inputs]
     remotes: Remotes
 
     def problems(self, root: Root) -> list[Problem]:
@@ -281,17 +281,17 @@ def _chosen(names: frozenset[str], folders: frozenset[str], jsonnet: Collection[
     return chosen
 
 
-def _inputs(files: Files, root: Root, remotes: Remotes) -> kustomize.Inputs:
+def _inputs(files: Files, root: Root, remotes: Remotes) -> Inputs:
     if root.refused:
-        return kustomize.Inputs(frozenset(), frozenset())
+        return Inputs(frozenset(), frozenset())
     if root.tool == "kustomize":
-        return kustomize.inputs(files, root.path, root.edits, root.generated, remotes)
+        return references.inputs(files, root.path, root.edits, root.generated, remotes)
     if root.tool == "helm":
         return helm.inputs(files, root.path, root.helm or Helm(root.name), remotes, root.chart)
     found = set(discover.plain_files(files, root))
     if root.jsonnet:
         found |= set(discover.plain_files(files, root, (JSONNET,)))
-    return kustomize.Inputs(frozenset(found), frozenset())
+    return Inputs(frozenset(found), frozenset())
 
 
 def _rendered(
@@ -337,7 +337,7 @@ def _once(side: _Side, root: Root) -> Documents:
         out, traced = kustomize.build(
             side.files, used, root.path, root.edits, root.generated, root.loose, remotes=side.remotes
         )
-        folder = kustomize.real(root.path, side.files.links)
+        folder = references.real(root.path, side.files.links)
         found: Documents = (
             kustomize.untraced(out, folder) if traced else [(text, None) for text in kustomize.split(out)]
         )
@@ -383,8 +383,8 @@ def _part(
             continue
         if root.tool == "plain":
             plain = discover.plain_files(side.files, root)
-            unread += [_jsonnet(root, path, side.files.contents[path]) for path in sorted(side.inputs[root].files - plain.keys())]
-            notes += _unfilled(root, (data.decode("utf-8", "replace") for data in plain.values()))
+            unread += [notes_on.jsonnet(root, path, side.files.contents[path]) for path in sorted(side.inputs[root].files - plain.keys())]
+            notes += notes_on.unfilled(root, (data.decode("utf-8", "replace") for data in plain.values()))
             for path, data in plain.items():
                 if root.variables is not None:
                     data = flux.substitute(data.decode("utf-8", "surrogateescape"), root.variables).encode(
@@ -397,12 +397,12 @@ def _part(
         file = base = f"{root.name} ({root.tool} {brought.title if brought else root.path})"
         while file in contents:
             file = f"{base} {len(contents)}"
-        notes += [*_unfilled(root, (text for text, _ in found)), *_by_chance(root, found)]
+        notes += [*notes_on.unfilled(root, (text for text, _ in found)), *notes_on.by_chance(root, found)]
         data, pieces = _file(found)
         contents[file] = data
         if root.tool == "helm":
             values = [path for kind, path in (root.helm or Helm("")).values if kind != "text"]
-            folder = kustomize.real(root.path, side.files.links)
+            folder = references.real(root.path, side.files.links)
             chart = FromTemplate(file, pieces, sources, folder, values, side.referring(root))
             notes += map(far.shown, empty_selectors(chart))
             made[file] = Made(root.namespace or "default", chart)
@@ -415,36 +415,6 @@ def _part(
             made[file] = Made(root.namespace, FromResource(file, pieces, sources, kustomizations, resources, side.referring(root)))
     files = Files(side.files.label, side.files.sha, dict(sorted(contents.items())), sorted(unread, key=str), {}, made)
     return files, tuple(dict.fromkeys(notes))
-
-
-def _jsonnet(root: Root, path: str, data: bytes) -> Unread:
-    import hashlib
-
-    reason = f"{root.name}: this file is Jsonnet, which is not run"
-    return Unread(path, None, reason, "--context", hashlib.sha256(data).hexdigest())
-
-
-def _unfilled(root: Root, found: Iterable[str]) -> list[str]:
-    """What to say of variables that are left, whose values are not in the repository."""
-    if not root.unknown or root.variables is None:
-        return []
-    known = {name for name, _ in root.variables}
-    names = sorted({name for text in found for name in flux.LEFT.findall(text)} - known)
-    if not names:
-        return []
-    shown = ", ".join(f"${{{name}}}" for name in names[:MOST_NAMED])
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    verb = "stays as it is, for its value is" if len(names) == 1 else "stay as they are, for their values are"
-    return [f"{root.name}: {shown}{more} {verb} in {' and '.join(root.unknown[:MOST_NAMED])}, not in the repository"]
-
-
-def _by_chance(root: Root, found: Documents) -> list[str]:
-    """What to say of values that a chart makes anew each time."""
-    count = sum(chance.PLACEHOLDER in text for text, _ in found)
-    if not count:
-        return []
-    objects = "1 object has" if count == 1 else f"{count} objects have"
-    return [f"{root.name}: {objects} values that are made by chance each time it is rendered: {chance.PLACEHOLDER} stands for them"]
 
 
 def _itself(path: str) -> Callable[[int, int], tuple[str, Lines]]:

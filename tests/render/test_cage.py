@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.render import cage, helm, kustomize
+from bot.render import cage, helm, kustomize, references
 from bot.render.cage import Failed, Limits
 from bot.render.model import Helm
 from tests.conftest import Git
@@ -377,7 +377,7 @@ def test_what_an_overlay_can_refer_to(
 def test_variables_of_the_environment_are_not_taken_up() -> None:
     text = "configMapGenerator: [{name: x, envs: [x.env]}]\n"
     side = files({"kustomization.yaml": text, "x.env": "GITHUB_TOKEN\nPLAIN=1\n"})
-    out, _ = kustomize.build(side, kustomize.inputs(side, "."), ".")
+    out, _ = kustomize.build(side, references.inputs(side, "."), ".")
     assert "PLAIN" in out
     assert SECRET not in out
 

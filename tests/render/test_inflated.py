@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.render import cage, helm, kustomize
+from bot.render import cage, helm, kustomize, references
 from bot.render.remote import Remotes
 from tests.render.repository import CHART, DEPLOYMENT, files, needs_helm, needs_kustomize, run, write
 
@@ -118,9 +118,9 @@ def test_helm_is_called_by_kustomize_alone(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(helm, "tool", lambda: ["/bin/helm"])
     side = files(CONTENTS)
     remotes = Remotes(plugins=("helm",))
-    kustomize.build(side, kustomize.inputs(side, "o", remotes=remotes), "o", command=["kustomize", "build"])
+    kustomize.build(side, references.inputs(side, "o", remotes=remotes), "o", command=["kustomize", "build"])
     plain = files({"o/kustomization.yaml": "namePrefix: x"})
-    kustomize.build(plain, kustomize.inputs(plain, "o", remotes=remotes), "o", command=["kustomize", "build"])
+    kustomize.build(plain, references.inputs(plain, "o", remotes=remotes), "o", command=["kustomize", "build"])
     assert seen[0][-3:] == ["--enable-helm", "--helm-command", "/bin/helm"]
     assert not [word for command in seen for word in command if "plugins" in word or "exec" in word or "network" in word]
     assert "--enable-helm" not in seen[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.render import cage, kustomize
+from bot.render import cage, kustomize, references
 from bot.render.remote import FOLDER, Remotes, reference
 from bot.sources import remote
 from bot.sources.remote import Unreachable, address, permitted
@@ -292,13 +292,13 @@ def test_the_same_as_with_a_copy_in_the_repository(git: Git, far: Git) -> None:
     remotes = Remotes((address(URL),))
     try:
         for _ in range(3):
-            used = kustomize.inputs(side, "o", remotes=remotes)
+            used = references.inputs(side, "o", remotes=remotes)
             for written, _ in used.remote:
                 remotes.fetch(written)
                 found = remotes.read(written, lambda _: True)
                 assert found is not None
                 side = side._replace(contents={**side.contents, **found.contents})
-        out, _ = kustomize.build(side, kustomize.inputs(side, "o", remotes=remotes), "o", remotes=remotes)
+        out, _ = kustomize.build(side, references.inputs(side, "o", remotes=remotes), "o", remotes=remotes)
     finally:
         remotes.close()
     copied = {f"far/{path}": text for path, text in web().items()}

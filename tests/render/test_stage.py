@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot.render import cage, helm, kustomize
+from bot.render import cage, helm, kustomize, references
 from tests.conftest import Git
 from tests.render.repository import CHART, DEPLOYMENT, files, needs_helm, needs_kustomize, review, run, write
 from tests.render.test_discovery import application, cluster, kustomization, release
@@ -418,7 +418,7 @@ def test_objects_are_as_kustomize_prints_them() -> None:
 
 def _kustomize(contents: Mapping[str, str], folder: str, asked: bool = True) -> str:
     side = files(contents)
-    used = kustomize.inputs(side, folder)
+    used = references.inputs(side, folder)
     if asked:
         out, traced = kustomize.build(side, used, folder)
         assert traced
