@@ -62,7 +62,10 @@ def _roots(one: Declared, files: Files, folders: set[str], own: str | None, remo
         path = clean(text(source.get("path")))
         base = Root(one.name, cluster, "plain", path, one.file, one.line, namespace)
         if text(source.get("chart")):
-            wanted = Chart(text(source.get("repoURL")), text(source.get("chart")), text(source.get("targetRevision")))
+            # An address without a scheme is a registry's here.
+            url = text(source.get("repoURL"))
+            url = url if "://" in url else f"oci://{url}"
+            wanted = Chart(url, text(source.get("chart")), text(source.get("targetRevision")))
             place, problem = remotes.path(wanted.written), remotes.problem(wanted.written)
             if place is not None:
                 there = base._replace(path=place, chart=wanted.written)

@@ -1,14 +1,20 @@
-"""A chart of a Helm repository by name and version in, its files out (https://helm.sh/docs/topics/chart_repository/)."""
+"""A chart of a Helm repository or a registry by name and version in, its files out.
+
+Repositories: https://helm.sh/docs/topics/chart_repository/; registries: https://helm.sh/docs/topics/registries/ and
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pull.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import tarfile
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from bot.render.model import LARGEST, Unusable, documents, items, mapping, text
 from bot.sources import remote
@@ -16,6 +22,8 @@ from bot.sources.remote import Address, Unreachable, address
 
 LARGEST_INDEX = 50_000_000
 LARGEST_CHART = 20_000_000
+LARGEST_MANIFEST = 1_000_000
+_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 MOST_UNPACKED = 100_000_000
 MOST_FILES = 10_000
 _VERSION = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
@@ -48,8 +56,8 @@ def chart(written: str) -> Chart | None:
 
 def checked(one: Chart) -> Address:
     """The address of its repository. Raises ValueError, with the reason, where it is not fetched whatever the config says."""
-    if not one.repository.lower().startswith("https://"):
-        raise ValueError("only repositories of https:// are fetched from")
+    if not one.repository.lower().startswith(("https://", "oci://")):
+        raise ValueError("only repositories of https:// and registries of oci:// are fetched from")
     if not _NAME.fullmatch(one.name) or len(one.name) > 200:
         raise ValueError("its name is none")
     if not _VERSION.fullmatch(one.version):
@@ -60,6 +68,8 @@ def checked(one: Chart) -> Address:
 def fetch(one: Chart, allowed: Sequence[Address], known: dict[Address, bytes]) -> dict[str, bytes]:
     """Its files, by their paths within it. `known`: the indexes of repositories, which gains this one's. Raises Unreachable."""
     repository = checked(one)
+    if repository.scheme == "oci":
+        return unpacked(_pulled(repository._replace(scheme="https"), one, allowed))
     if repository not in known:
         known[repository] = remote.get(repository._replace(parts=(*repository.parts, "index.yaml")), allowed, LARGEST_INDEX)
     entry = _entry(known[repository], one)
@@ -77,7 +87,52 @@ def fetch(one: Chart, allowed: Sequence[Address], known: dict[Address, bytes]) -
     return unpacked(data)
 
 
-def _entry(index: bytes, one: Chart) -> dict[str, object]:
+def _pulled(registry: Address, one: Chart, allowed: Sequence[Address]) -> bytes:
+    """The packed chart that a registry has at a tag, as anybody may pull it. Raises Unreachable."""
+    chart = registry._replace(parts=("v2", *registry.parts, one.name))
+    here = (chart, *allowed)
+    manifest = chart._replace(parts=(*chart.parts, "manifests", one.version.replace("+", "_")))
+    headers = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    try:
+        data = remote.get(manifest, here, LARGEST_MANIFEST, headers)
+    except remote.Unauthorized as asked:
+        headers["Authorization"] = f"Bearer {_token(registry, asked.challenge, '/'.join(chart.parts[1:]), allowed)}"
+        data = remote.get(manifest, here, LARGEST_MANIFEST, headers)
+    layers = [mapping(layer) for layer in items(_json(data).get("layers"))]
+    chosen = [layer for layer in layers if layer.get("mediaType") == _LAYER] or layers[:1]
+    digest = text(chosen[0].get("digest")) if chosen else ""
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise Unreachable("what the registry has at this version is no chart")
+    del headers["Accept"]
+    data = remote.get(chart._replace(parts=(*chart.parts, "blobs", digest)), here, LARGEST_CHART, headers)
+    if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+        raise Unreachable("its archive is not the one that the registry names (digest)")
+    return data
+
+
+def _token(registry: Address, challenge: str, name: str, allowed: Sequence[Address]) -> str:
+    """What a registry gives to everybody who asks for leave to pull; it has to be of the registry's host, or on the list."""
+    found = dict(re.findall(r'([a-z]+)="([^"]*)"', challenge))
+    try:
+        place = address(found.get("realm", ""))
+    except ValueError:
+        raise Unreachable("the registry wants to know who asks") from None
+    query = urlencode({"service": found.get("service", ""), "scope": f"repository:{name}:pull"})
+    answer = _json(remote.get(place, (registry._replace(parts=()), *allowed), LARGEST_MANIFEST, query=query))
+    token = text(answer.get("token")) or text(answer.get("access_token"))
+    if not re.fullmatch(r"[\x21-\x7e]{1,20000}", token):
+        raise Unreachable("the registry wants to know who asks")
+    return token
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        return mapping(json.loads(data))
+    except (ValueError, RecursionError):
+        raise Unreachable("the registry's answer is none") from None
+
+
+def _entry(index: bytes, one: Chart) -> dict[str, Any]:
     """What the index says of a version: the part of it that is read is cut out, since whole ones are large."""
     name = re.escape(one.name.encode())
     found = re.search(rb"^  [\"']?%b[\"']?:[ \t]*\r?\n((?:(?:  [ -]|[ \t]*\r?$).*\n?)*)" % name, index, re.MULTILINE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bot.render.charts import Chart
@@ -41,11 +41,9 @@ def roots(files: Files, remotes: Remotes | None = None) -> tuple[list[Root], lis
     kept = tree.kept
     out = [_root(one, tree.cluster(at), tree.maps(at, files), files) for at, one in enumerate(kept)]
     releases = [one for one in (tree.applied(one, files, told) for one in releases) if one is not None]
+    sources = declared(files, b"source.toolkit.fluxcd.io/", ("HelmRepository", "OCIRepository"))
+    sources = [one for one in (tree.applied(one, files, told) for one in sources) if one is not None]
     notes += told
-    repositories = {
-        (one.namespace, one.name): text(one.spec.get("url"))
-        for one in declared(files, b"source.toolkit.fluxcd.io/", ("HelmRepository",))
-    }
     unheld = 0
     for release in releases:
         # A release that a Kustomization of this repository brings belongs to that one's cluster.
@@ -54,7 +52,7 @@ def roots(files: Files, remotes: Remotes | None = None) -> tuple[list[Root], lis
             unheld += 1
         else:
             cluster = "Helm releases" if owner is None else out[owner].environment
-            out.append(_release(release, cluster, folders, here, repositories, remotes or Remotes()))
+            out.append(_release(release, cluster, folders, here, sources, remotes or Remotes()))
     if unheld:
         words = "HelmRelease is" if unheld == 1 else "HelmReleases are"
         notes.append(f"{unheld} {words} applied by no Kustomization of this repository, and not looked at")
@@ -249,7 +247,7 @@ def _release(
     cluster: str,
     folders: set[str],
     here: Callable[[Declared], bool],
-    repositories: Mapping[tuple[str, str], str],
+    sources: Sequence[Declared],
     remotes: Remotes,
 ) -> Root:
     spec = one.spec
@@ -259,18 +257,14 @@ def _release(
     namespace = target or one.namespace or None
     name = text(spec.get("releaseName")) or (f"{target}-{one.name}" if target else one.name)
     root = Root(one.name, cluster, "helm", path, one.file, one.line, namespace)
-    source = mapping(chart.get("sourceRef"))
-    of = text(source.get("name"))
-    exact = repositories.get((text(source.get("namespace")) or one.namespace, of))
-    url = exact or next((url for (_, name), url in repositories.items() if name == of), "")
-    if text(source.get("kind")) == "HelmRepository" and url:
-        wanted = Chart(url, text(chart.get("chart")), text(chart.get("version")))
+    wanted = _wanted(one, chart, sources)
+    if wanted is not None:
         place, problem = remotes.path(wanted.written), remotes.problem(wanted.written)
         if place is None or problem is not None:
             words, setting = problem or ("its chart is not in this repository", None)
             return root._replace(path=".", refused=words, setting=setting)
         root, path = root._replace(path=place, chart=wanted.written), place
-    elif text(source.get("kind")) != "GitRepository" or not here(one) or path not in folders:
+    elif text(mapping(chart.get("sourceRef")).get("kind")) != "GitRepository" or not here(one) or path not in folders:
         what = text(chart.get("chart")) or text(mapping(spec.get("chartRef")).get("name"))
         named = f"the chart {what[:80]!a}" if what else "its chart"
         words = f"{named} is not in this repository, and nothing is fetched"
@@ -299,6 +293,28 @@ def _renderer(value: Any) -> str:
     if made.keys() - out.keys() or mapping(value).keys() - {"kustomize"}:
         raise Unusable("it has a postRenderer with more than patches and images of kustomize, which is not run")
     return json.dumps(out, sort_keys=True, default=str)
+
+
+def _wanted(one: Declared, chart: dict[str, Any], sources: Sequence[Declared]) -> Chart | None:
+    """The chart of a repository or a registry that a release names, as far as the source it is from is here."""
+    named = mapping(one.spec.get("chartRef")) or mapping(chart.get("sourceRef"))
+    kind, name = text(named.get("kind")), text(named.get("name"))
+    folder = one.file.rpartition("/")[0]
+
+    def far(source: Declared) -> tuple[bool, bool]:
+        return source.namespace != (text(named.get("namespace")) or one.namespace), source.file.rpartition("/")[0] != folder
+
+    found = sorted((source for source in sources if source.kind == kind and source.name == name), key=far)
+    # A namespace that the kustomization sets is not in the files: of several that are as near none is known to be meant.
+    if not found or any(far(source) == far(found[0]) and source.spec != found[0].spec for source in found):
+        return None
+    url = text(found[0].spec.get("url"))
+    if kind == "HelmRepository":
+        return Chart(url, text(chart.get("chart")), text(chart.get("version")))
+    # Of a registry it is the chart itself.
+    ref = mapping(found[0].spec.get("ref"))
+    registry, _, last = url.rstrip("/").rpartition("/")
+    return Chart(registry, last, text(ref.get("tag")) if ref.keys() <= {"tag"} else "")
 
 
 def substitute(document: str, variables: tuple[tuple[str, str], ...]) -> str:

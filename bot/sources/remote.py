@@ -29,6 +29,14 @@ class Unreachable(Exception):
     """Why nothing was fetched, in words for people."""
 
 
+class Unauthorized(Unreachable):
+    """The server wants to know who asks; `challenge`: what it says of how (WWW-Authenticate)."""
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("the server says 401")
+        self.challenge = challenge
+
+
 class Address(NamedTuple):
     """An address in one spelling: the scheme (https or oci), the host with a port that is named, and the parts of its path."""
 
@@ -186,8 +194,17 @@ def _words(said: str, place: str, named: Address) -> str:
     return said if len(said) <= 200 else said[:197] + "..."
 
 
-def get(wanted: Address, allowed: Iterable[Address], most: int = LARGEST_FILE, headers: Mapping[str, str] | None = None) -> bytes:
-    """The bytes at an address, of at most `most`; a redirect is followed to what is on the list, too. Raises Unreachable."""
+def get(
+    wanted: Address,
+    allowed: Iterable[Address],
+    most: int = LARGEST_FILE,
+    headers: Mapping[str, str] | None = None,
+    query: str = "",
+) -> bytes:
+    """The bytes at an address, of at most `most`; a redirect is followed to what is on the list, too, without an Authorization.
+
+    `headers` and `query`: sent along. Raises Unreachable.
+    """
     import time
     import urllib.error
     import urllib.request
@@ -204,7 +221,10 @@ def get(wanted: Address, allowed: Iterable[Address], most: int = LARGEST_FILE, h
             if not known:
                 answer.close()
                 raise Unreachable(f"it leads to {plain[:120]!a}, which render.remote does not name")
-            return super().redirect_request(request, answer, code, message, headers, url)
+            made = super().redirect_request(request, answer, code, message, headers, url)
+            if made is not None:
+                made.remove_header("Authorization")
+            return made
 
     opener = urllib.request.OpenerDirector()
     for handler in (
@@ -219,7 +239,8 @@ def get(wanted: Address, allowed: Iterable[Address], most: int = LARGEST_FILE, h
     if wanted.scheme != "https" or not permitted(wanted, allowed):
         raise Unreachable("render.remote does not name it")
     until = time.monotonic() + SECONDS
-    request = urllib.request.Request(_place(str(wanted)), headers={"User-Agent": "netreach", **(headers or {})})  # noqa: S310
+    place = _place(str(wanted)) + (f"?{query}" if query else "")
+    request = urllib.request.Request(place, headers={"User-Agent": "netreach", **(headers or {})})  # noqa: S310
     data = bytearray()
     try:
         with opener.open(request, timeout=30) as answer:
@@ -231,6 +252,8 @@ def get(wanted: Address, allowed: Iterable[Address], most: int = LARGEST_FILE, h
                     raise Unreachable(f"it took longer than {SECONDS} seconds")
     except urllib.error.HTTPError as error:
         with error:
+            if error.code == 401:
+                raise Unauthorized(error.headers.get("WWW-Authenticate", "")) from None
             raise Unreachable(f"the server says {error.code}") from None
     except (OSError, ValueError) as error:
         raise Unreachable(_words(str(getattr(error, "reason", error)), str(wanted), wanted)) from None

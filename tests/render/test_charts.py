@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -147,8 +148,9 @@ def test_dependencies(tmp_path: Path, capsys: pytest.CaptureFixture[str], lock: 
     [
         ({"url": "https://charts.example.org/stable-2"}, "nothing is fetched that render.remote does not name"),
         ({"url": "https://charts.example.org/stable/../x"}, "its path has an empty part"),
-        ({"url": "oci://charts.example.org/stable"}, "only repositories of https:// are fetched from"),
-        ({"url": "registry.example.org/x"}, "only repositories of https:// are fetched from"),
+        ({"url": "oci://charts.example.org/stable"}, "nothing is fetched that render.remote does not name"),
+        ({"url": "registry.example.org/x"}, "that render.remote does not name (oci://registry.example.org/x)"),
+        ({"url": "http://charts.example.org/stable"}, "only repositories of https:// and registries of oci:// are fetched from"),
         ({"version": "'*'"}, "its version '*' is not one alone"),
         ({"version": "9.0.0"}, "its repository has no such version"),
         ({"index": index(("1.0.0", "https://evil.example/shop.tgz", ""))}, "which render.remote does not name"),
@@ -185,6 +187,111 @@ def test_what_is_not_taken(
     assert reason in shown.err
     assert "argo/a.yaml:1: a is not rendered with helm: " in shown.err
     assert "root:" not in shown.out + shown.err
+
+
+# --- registries ---
+
+REGISTRY = "oci://registry.example.org/acme"
+OCI = {".netreach.yml": f"version: 1\nrender: {{remote: [{REGISTRY}]}}\n"}
+
+
+class Registry:
+    """A registry that wants a token which everybody gets. `served`: by path; `asked`: each path with the Authorization that came along."""
+
+    def __init__(self) -> None:
+        self.realm = "https://registry.example.org/token"
+        self.served: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.elsewhere = ""
+
+    def put(self, archive: bytes, digest: str = "", version: str = "1.0.0") -> None:
+        digest = digest or hashlib.sha256(archive).hexdigest()
+        layer = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "digest": f"sha256:{digest}"}
+        top = "/v2/acme/shop"
+        self.served |= {
+            f"{top}/manifests/{version}": json.dumps({"layers": [{"digest": "sha256:x"}, layer]}).encode(),
+            f"{top}/blobs/sha256:{digest}": archive,
+            "/token?service=registry&scope=repository%3Aacme%2Fshop%3Apull": b'{"token": "let-me-in"}',
+        }
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    there = Registry()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given = self.headers.get("Authorization", "")
+            there.asked.append((self.path, given))
+            moved = there.elsewhere and "/blobs/" in self.path
+            wants = not self.path.startswith("/token") and given != "Bearer let-me-in"
+            self.send_response(307 if moved else 401 if wants else 200 if self.path in there.served else 404)
+            if moved:
+                self.send_header("Location", there.elsewhere)
+            self.send_header("WWW-Authenticate", f'Bearer realm="{there.realm}",service="registry",scope="x"')
+            self.end_headers()
+            self.wfile.write(b"" if wants or moved else there.served.get(self.path, b""))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        monkeypatch.setitem(remote.PLACES, "https://registry.example.org/", f"http://127.0.0.1:{http.server_port}/")
+        there.put(packed(FILES))
+        yield there
+        http.shutdown()
+        thread.join()
+
+
+@needs_helm
+def test_charts_of_registries(tmp_path: Path, capsys: pytest.CaptureFixture[str], registry: Registry) -> None:
+    for number, url in enumerate((REGISTRY, REGISTRY.removeprefix("oci://"))):
+        shown = run(capsys, "render", write(tmp_path / f"argo{number}", argo(url=url) | OCI))
+        assert shown.code == 0, shown.err
+        assert "name: web" in shown.out
+    source = "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: shop, namespace: shop}\n"
+    source += f"spec: {{url: {REGISTRY}/shop, ref: {{tag: 1.0.0}}}}\n"
+    text = release("web", "", "  chartRef: {kind: OCIRepository, name: shop}\n").replace("  chart: {spec", "  x: {spec")
+    registry.asked.clear()
+    shown = run(capsys, "render", write(tmp_path / "flux", cluster("prod") | OCI | {"clusters/prod/x.yaml": source + text}))
+    assert shown.code == 0, shown.err
+    assert "name: web" in shown.out
+    assert [given for _, given in registry.asked] == ["", "", "Bearer let-me-in", "Bearer let-me-in"]
+    # Of two of one name none is known to be meant.
+    other = source.replace("1.0.0", "1.1.0")
+    shown = run(capsys, "render", write(tmp_path / "two", cluster("prod") | OCI | {"clusters/prod/x.yaml": source + other + text}))
+    assert (shown.code, "the chart 'shop' is not in this repository, and nothing is fetched" in shown.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"realm": "https://evil.example/token"}, "render.remote does not name it"),
+        ({"realm": "http://127.0.0.1/token"}, "the registry wants to know who asks"),
+        ({"elsewhere": "https://evil.example/blob"}, "it leads to 'https://evil.example/blob', which render.remote does not name"),
+        ({"digest": "0" * 64}, "not the one that the registry names (digest)"),
+        ({"digest": "../../x"}, "what the registry has at this version is no chart"),
+        ({"manifest": b"[" * 100_000}, "the registry's answer is none"),
+        ({"manifest": b"{}"}, "what the registry has at this version is no chart"),
+        ({"token": b'{"token": "a\\nb"}'}, "the registry wants to know who asks"),
+        ({"version": "2.0.0"}, "the server says 404"),
+    ],
+)
+def test_what_a_registry_may_try(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], registry: Registry, change: dict[str, str | bytes], reason: str
+) -> None:
+    registry.realm = str(change.get("realm", registry.realm))
+    registry.elsewhere = str(change.get("elsewhere", ""))
+    registry.put(packed(FILES), str(change.get("digest", "")))
+    for path in registry.served:
+        if "token" in change and path.startswith("/token"):
+            registry.served[path] = bytes(change["token"])  # type: ignore[arg-type]
+        if "manifest" in change and "/manifests/" in path:
+            registry.served[path] = bytes(change["manifest"])  # type: ignore[arg-type]
+    shown = run(capsys, "render", write(tmp_path / "r", argo(str(change.get("version", "1.0.0")), url=REGISTRY) | OCI))
+    assert (shown.code, reason in shown.err) == (3, True), shown.err
 
 
 def test_only_the_base_side_opens_a_repository(git: Git, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

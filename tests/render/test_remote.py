@@ -333,7 +333,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         monkeypatch.setitem(remote.PLACES, HOST, f"http://127.0.0.1:{http.server_port}/")
-        monkeypatch.setattr(remote.get, "__defaults__", (100_000, None))
+        monkeypatch.setattr(remote.get, "__defaults__", (100_000, None, ""))
         yield URL
         http.shutdown()
         thread.join()
