@@ -207,6 +207,7 @@ def _peers(base: Path, head: Path, own: float) -> None:
     commands = {
         "nca": [
             "--semantic_diff",
+            str(head),
             "-n",
             str(head),
             "-p",
