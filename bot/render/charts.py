@@ -7,14 +7,10 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pull.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import tarfile
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from bot.render.model import LARGEST, Unusable, documents, items, mapping, text
 from bot.sources import remote
@@ -112,6 +108,8 @@ def _pulled(registry: Address, one: Chart, allowed: Sequence[Address]) -> bytes:
 
 def _token(registry: Address, challenge: str, name: str, allowed: Sequence[Address]) -> str:
     """What a registry gives to everybody who asks for leave to pull; it has to be of the registry's host, or on the list."""
+    from urllib.parse import urlencode
+
     found = dict(re.findall(r'([a-z]+)="([^"]*)"', challenge))
     try:
         place = address(found.get("realm", ""))
@@ -154,6 +152,10 @@ def _entry(index: bytes, one: Chart) -> dict[str, Any]:
 
 def unpacked(data: bytes) -> dict[str, bytes]:
     """The files of a packed chart, without the folder that all are in. Raises Unreachable."""
+    import io
+    import tarfile
+    import zlib
+
     opened = zlib.decompressobj(31)
     out: dict[str, bytes] = {}
     try:

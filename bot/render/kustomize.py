@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping
 
 from bot.render import cage
 from bot.render.chance import fixed
-from bot.render.model import KUSTOMIZATIONS, Unusable, documents, items, joined, mapping
-from bot.render.references import EITHER, GENERATORS, Inputs, far, generated_from, kustomization, real
+from bot.render.charts import Chart
+from bot.render.model import KUSTOMIZATIONS, Unusable, below, documents, items, joined, mapping, text
+from bot.render.references import EITHER, GENERATORS, Inputs, chart_place, far, generated_from, kustomization, real
 from bot.render.remote import FOLDER, Remotes
 from bot.sources import Files
 
@@ -78,8 +79,8 @@ def build(
     if remotes is not None and used.remote:
         _brought_here(contents, used.remote, {file: folder}, remotes)
     if used.inflated:
+        _capable(contents, remotes or Remotes())
         contents = fixed(contents)
-        _capable(contents)
     with cage.copy(contents, links) as root:
         # Every file that it names itself is known to be of the repository; what plugins name is not known.
         more = ["--load-restrictor", "LoadRestrictionsNone"] if loose and not used.plugins else []
@@ -103,15 +104,23 @@ def over(found: list[tuple[str, str | None]], settings: str, command: list[str] 
     return [(text, names.get(name or "")) for text, name in untraced(out.decode("utf-8", "replace"), ".")]
 
 
-def _capable(contents: dict[str, bytes]) -> None:
-    """Have charts see the same Kubernetes on every machine."""
+def _capable(contents: dict[str, bytes], remotes: Remotes) -> None:
+    """Have charts see the same Kubernetes on every machine, and be where Kustomize looks for them if they were fetched."""
     from bot.render.helm import KUBE_VERSION
 
     for file in [path for path in contents if path.rpartition("/")[2] in KUSTOMIZATIONS]:
         value = dict(mapping(next(iter(documents(contents[file])), None)))
-        if items(value.get("helmCharts")):
-            charts = [{"kubeVersion": KUBE_VERSION, **mapping(chart)} for chart in items(value["helmCharts"])]
-            contents[file] = json.dumps({**value, "helmCharts": charts}, default=str).encode()
+        if not items(value.get("helmCharts")):
+            continue
+        made = []
+        for chart in map(mapping, items(value["helmCharts"])):
+            made.append({"kubeVersion": KUBE_VERSION, **chart})
+            wanted = Chart(text(chart.get("repo")), text(chart.get("name")), text(chart.get("version"))).written
+            path, folder = remotes.path(wanted), file.rpartition("/")[0] or "."
+            place = joined(folder, chart_place(chart, mapping(value.get("helmGlobals"))))
+            if path is not None and place is not None and f"{place}/Chart.yaml" not in contents:
+                contents |= {place + name[len(path) :]: contents[name] for name in list(contents) if below(path, name)}
+        contents[file] = json.dumps({**value, "helmCharts": made}, default=str).encode()
 
 
 def _helm(root: str) -> str:

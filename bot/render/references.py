@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from bot.render.charts import Chart
 from bot.render.model import KUSTOMIZATIONS, Helm, Unusable, below, documents, items, joined, mapping, text
 from bot.render.remote import Remotes, reference, top_of
 from bot.render.remote import short as _short
@@ -272,10 +273,7 @@ class _Walk:
         # Helm would take for a flag what begins with a dash.
         given = [text(chart.get(key)) for key in ("releaseName", "namespace", "nameTemplate", "kubeVersion")]
         given += [part if isinstance(part, str) else "-" for part in items(chart.get("apiVersions"))]
-        home = text(globals_.get("chartHome")) or "charts"
-        if version and text(chart.get("repo")):
-            home = f"{home}/{name}-{version}"
-        place = self.place(folder, f"{home}/{name}")
+        place = self.place(folder, chart_place(chart, globals_))
         reason = ""
         if not _PLAIN.fullmatch(name) or not (_PLAIN.fullmatch(version) or not version) or any(part.startswith("-") for part in given):
             reason = "has a name or a setting that is none"
@@ -291,11 +289,21 @@ class _Walk:
         self.inflated = True
         for ref in (chart.get("valuesFile"), *items(chart.get("additionalValuesFiles"))):
             self.file(ref, folder, file)
+        chart_file = f"{place}/Chart.yaml"
+        if text(chart.get("repo")) and chart_file not in self.files.contents:
+            wanted = Chart(text(chart.get("repo")), name, version).written
+            self.remote[wanted, file] = None
+            path = self.remotes.path(wanted)
+            if path is None:
+                return
+            chart_file, place = f"{path}/Chart.yaml", path
+            if chart_file not in self.files.contents:
+                self.found.add(chart_file)
+                return
         found = helm.inputs(self.files, place, Helm(name))
         self.found |= found.files
         self.links |= found.links
         self.unknown |= found.folders | {place}
-        chart_file = f"{place}/Chart.yaml"
         self.found.add(chart_file)
         self.named.setdefault(chart_file, file)
         self.problems += [(reason, file) for reason, of in found.problems if of in self.files.contents]
@@ -353,6 +361,13 @@ class _Walk:
             if "config.kubernetes.io/function" in annotations or (version and not version.startswith("builtin")):
                 kind = _short(text(part.get("kind")) or "a plugin")
                 self.problems.append((f"it needs the plugin or function {kind}, and none is run", file))
+
+
+def chart_place(chart: dict[str, Any], globals_: dict[str, Any]) -> str:
+    """Where Kustomize looks for a chart, from the folder of the kustomization."""
+    home, name = text(globals_.get("chartHome")) or "charts", text(chart.get("name"))
+    several = text(chart.get("version")) and text(chart.get("repo"))
+    return f"{home}/{name}-{chart['version']}/{name}" if several else f"{home}/{name}"
 
 
 def far(ref: Any) -> bool:

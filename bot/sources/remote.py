@@ -114,7 +114,7 @@ def commit(folder: str, repository: Address, ref: str) -> Commit:
                 settings=_SETTINGS,
             )
         except GitError as error:
-            if index == len(tries) - 1:
+            if index == len(tries) - 1 or "remote ref" not in str(error):
                 raise Unreachable(_words(str(error), place, repository)) from None
         else:
             return Commit(_sha(folder, environment), not pinned and (not ref or index == 1))

@@ -20,7 +20,7 @@ from bot.render.remote import FOLDER
 from bot.sources import remote
 from bot.sources.remote import Unreachable
 from tests.conftest import Git
-from tests.render.repository import CHART, DEPLOYMENT, needs_helm, review, run, write
+from tests.render.repository import CHART, DEPLOYMENT, needs_helm, needs_kustomize, review, run, write
 from tests.render.test_discovery import cluster, kustomization, release
 
 URL = "https://charts.example.org/stable"
@@ -141,6 +141,21 @@ def test_dependencies(tmp_path: Path, capsys: pytest.CaptureFixture[str], lock: 
     shown = run(capsys, "render", write(tmp_path / "r", contents))
     assert shown.code == 0, shown.err
     assert "name: below" in shown.out
+
+
+@needs_helm
+@needs_kustomize
+@pytest.mark.usefixtures("served")
+def test_charts_that_kustomize_inflates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"namePrefix: p-\nhelmCharts: [{{name: shop, repo: {URL}, version: 1.0.0, releaseName: r, valuesInline: {{name: in}}}}]\n"
+    config = CONFIG[".netreach.yml"].replace("render: {", "render: {plugins: [helm], ")
+    shown = run(capsys, "render", write(tmp_path / "r", {"o/kustomization.yaml": text, ".netreach.yml": config}))
+    assert shown.code == 0, shown.err
+    assert "name: p-in" in shown.out
+    assert f"the chart shop 1.0.0 is fetched from {URL}" in shown.err
+    off = write(tmp_path / "off", {"o/kustomization.yaml": text, ".netreach.yml": "version: 1\nrender: {plugins: [helm]}\n"})
+    shown = run(capsys, "render", off)
+    assert (shown.code, "the chart 'shop' is not in this repository, and nothing is fetched that render.remote" in shown.err) == (3, True)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_chart_beside_the_kustomization(tmp_path: Path, capsys: pytest.Capture
         ("namePrefix: p-", "helmGlobals: {configHome: x}", "has settings that are not passed on"),
         ("namePrefix: p-", "generators: [g.yaml]", "has a HelmChartInflationGenerator of its own"),
         ("namePrefix: p-", "helmChartInflationGenerator: [{chartName: x, helmBin: /bin/sh}]", "use helmCharts"),
-        ("- name: shop", "- name: shop\n    repo: https://example.org\n    version: 1.0.0", "shop-1.0.0/shop/Chart.yaml, which is"),
+        ("- name: shop", "- name: shop\n    repo: https://example.org\n    version: 1.0.0", "nothing is fetched that render.remote does"),
     ],
 )  # fmt: skip
 def test_what_a_chart_may_try(tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, reason: str) -> None:
