@@ -281,7 +281,7 @@ class _Parts:
     def _changed_far(self, sides: tuple[tuple[int, ...], ...]) -> list[tuple[int, Profile]]:
         found = self._far.get(sides)
         if found is None:
-            before, after = (self._both(side, head) for side, head in zip(sides, (False, True), strict=True))
+            before, after = (self._over_rows(side, head) for side, head in zip(sides, (False, True), strict=True))
             everything = self.world.atoms.everything
             found = self._far[sides] = profiles(everything, before, after, self.ends, self.states)
         return found
@@ -290,19 +290,18 @@ class _Parts:
         at = (sides, ends)
         found = self._near.get(at)
         if found is None:
-            before, after = (self._met(side) for side in sides)
+            before, after = (self._all_checkpoints(side) for side in sides)
             everything = self.world.atoms.everything
             found = self._near[at] = profiles(everything, before, after, ends, [(ends, "")])
         return found
 
-    def _both(self, numbers: tuple[int, ...], head: bool) -> list[Cell]:
-        """All checkpoints together, over rows."""
+    def _over_rows(self, numbers: tuple[int, ...], head: bool) -> list[Cell]:
         at = (numbers, head)
         if at not in self._cells:
-            self._cells[at] = self.world.folded([self._met(numbers)], head)
+            self._cells[at] = self.world.folded([self._all_checkpoints(numbers)], head)
         return self._cells[at]
 
-    def _met(self, numbers: tuple[int, ...]) -> list[Cell]:
+    def _all_checkpoints(self, numbers: tuple[int, ...]) -> list[Cell]:
         cells = [self.world.evaluator.cells(number) for number in numbers]
         out = cells[0]
         for other in cells[1:]:

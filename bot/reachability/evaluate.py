@@ -129,7 +129,7 @@ class Evaluator:
         at = _matching(stack, key)
         found = self._rows.get(at)
         if found is None:
-            met = self._met(stack, key)
+            met = self._matched(stack, key)
             found = self._rows[at] = self._walk(stack[0], met, self.resolver.everything)
         return found
 
@@ -145,11 +145,11 @@ class Evaluator:
             far: list[object] = [self.resolver.everything.bit_length()]
             near: list[object] = [run[1]]
             for layer, number in zip(stack, key, strict=True):
-                for which, one in zip((layer.own, layer.wides), layer.halves[number], strict=True):
-                    if one:
-                        ends = self._half(layer, which is layer.own, one, run)
-                        far.append(ends[0])
-                        near.append(ends[1])
+                for own, half in zip((True, False), layer.halves[number], strict=True):
+                    if half:
+                        effects = self._half(layer, own, half, run)
+                        far.append(effects[0])
+                        near.append(effects[1])
             found = self._parts[at] = (self._number_of(far), self._number_of(near))
             for number, inside in zip(found, (None, run), strict=True):
                 if number not in self._cells and number not in self._told:
@@ -165,7 +165,7 @@ class Evaluator:
             far: list[object] = []
             near: list[object] = []
             where, matched = layer.own[number] if own else (None, layer.wides[number])
-            for step, one in self._meet([(layer, where, matched)]).items():
+            for step, one in self._by_tier([(layer, where, matched)]).items():
                 isolated = tuple([-1 if bits == everything else bits for bits in (one.must, one.may)])
                 far.append((step, one.tier, isolated))
                 near.append((step, one.tier, one.must >> run[0] & here, one.may >> run[0] & here))
@@ -202,7 +202,7 @@ class Evaluator:
         found = self._cells.get(part)
         if found is None:
             stack, key, run = self._told.pop(part)
-            met = self._met(stack, key)
+            met = self._matched(stack, key)
             if run is None:
                 met = {step: one.without_near() for step, one in met.items()}
             else:
@@ -211,16 +211,16 @@ class Evaluator:
             found = self._cells[part] = self._walk(stack[0], met, everything)
         return found
 
-    def _met(self, stack: Sequence[Layer], key: Key) -> dict[int, Met]:
+    def _matched(self, stack: Sequence[Layer], key: Key) -> dict[int, Met]:
         """What slots of this key match, by tier; tiers in which they match nothing are left out."""
         halves: list[tuple[Layer, str | None, tuple[Matched, ...]]] = []
         for layer, number in zip(stack, key, strict=True):
             own, wide = layer.halves[number]
             halves += [(layer, *layer.own[own])] if own else []
             halves += [(layer, None, layer.wides[wide])] if wide else []
-        return self._meet(halves)
+        return self._by_tier(halves)
 
-    def _meet(self, halves: Sequence[tuple[Layer, str | None, tuple[Matched, ...]]]) -> dict[int, Met]:
+    def _by_tier(self, halves: Sequence[tuple[Layer, str | None, tuple[Matched, ...]]]) -> dict[int, Met]:
         out: dict[int, Met] = {}
         for layer, where, matched in halves:
             for step, (rules, isolations) in zip(layer.steps, matched, strict=True):
