@@ -115,7 +115,7 @@ def commit(folder: str, repository: Address, ref: str) -> Commit:
             )
         except GitError as error:
             if index == len(tries) - 1 or "remote ref" not in str(error):
-                raise Unreachable(_words(str(error), place, repository)) from None
+                raise Unreachable(_words(str(error).rpartition("fatal: ")[2], place, repository)) from None
         else:
             return Commit(_sha(folder, environment), not pinned and (not ref or index == 1))
     raise Unreachable("it has no such ref")
@@ -256,7 +256,8 @@ def get(
                 raise Unauthorized(error.headers.get("WWW-Authenticate", "")) from None
             raise Unreachable(f"the server says {error.code}") from None
     except (OSError, ValueError) as error:
-        raise Unreachable(_words(str(getattr(error, "reason", error)), str(wanted), wanted)) from None
+        reason = getattr(error, "reason", error)
+        raise Unreachable(_words(str(getattr(reason, "strerror", None) or reason), str(wanted), wanted)) from None
     except Exception as error:
         if isinstance(error, Unreachable):
             raise

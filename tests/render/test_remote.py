@@ -257,7 +257,7 @@ def test_what_another_repository_can_refer_to(
 @pytest.mark.parametrize(
     ("ref", "told"),
     [
-        ("//base?ref=v9", "cannot be fetched: git could not fetch"),
+        ("//base?ref=v9", "cannot be fetched: couldn't find remote ref v9"),
         ("//gone?ref=v1", "it refers to gone of another repository, which is not there"),
         ("//common/policy.yaml?ref=v1", "is a file, where Kustomize wants a folder"),
     ],
