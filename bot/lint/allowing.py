@@ -8,7 +8,7 @@ from bot.policies.model import Everything, home
 from bot.policies.traffic import intersect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bot.lint.context import Peer, Run
     from bot.policies.model import Chain, Expr, Policy
@@ -28,8 +28,14 @@ class Allowing:
     """The allow rules of a direction by the namespace of the pods that they are about."""
 
     def __init__(
-        self, by_home: dict[str | None, list[Allow]], numbers: Numbered, memo: dict[tuple[int, int], tuple[object, bool]]
+        self,
+        by_home: dict[str | None, list[Allow]],
+        numbers: Numbered,
+        memo: dict[tuple[int, int], tuple[object, bool]],
+        alone: bool,
     ) -> None:
+        """`alone`: nothing but these rules decides what isolated pods may do."""
+        self.alone = alone
         self._by_home = by_home
         self._numbers = numbers
         self._memo = memo
@@ -82,47 +88,56 @@ class Allowing:
 
 
 def allowing(run: Run, chain: Chain, direction: str) -> Allowing | None:
-    """The rules of a chain, where a rule that allows is enough: in all of it there is but one tier, which denies the rest."""
+    """The rules of a chain, where there is but one tier that denies the rest, and in that a rule which allows is enough.
+
+    What tiers before it allow is among them. What they deny is not: then the rules are not all that decides (`alone`).
+    """
     numbers = run.numbered
-    if numbers is None:
+    tiers = next((one.tiers for one in chain.checkpoints if one.name == direction), ())
+    denying = [number for number, tier in enumerate(tiers) if tier.end == "deny"]
+    if numbers is None or not denying or not tiers[denying[0]].commutes:
         return None
-    denies = {(one.name, tier.name) for one in chain.checkpoints for tier in one.tiers if tier.end == "deny" and tier.commutes}
-    tiers: set[str] = set()
-    opening: list[tuple[Policy, bool, list[Allow], set[str]]] = []
+    names = {tier.name: number for number, tier in enumerate(tiers)}
+    used: set[int] = set()
+    opening: list[tuple[Policy, list[tuple[int, str, Allow]]]] = []
     known = run.memo.setdefault(("allows", direction), {})
     for policy in chain.policies:
         found = known.get(id(policy))
         if found is None:
-            found = known[id(policy)] = (policy, *_of_policy(policy, direction, denies))
-        if not found[1]:
+            found = known[id(policy)] = (policy, _rules(policy, direction, names), _tiers(policy, direction, names))
+        if policy.staged and found[2]:
             return None
-        tiers.update(found[3])
-        if found[2]:
+        used |= found[2]
+        if found[1]:
             opening.append(found)
-    if len(tiers) > 1:
+    own = [number for number in denying if number in used] or denying[:1]
+    if len(own) > 1:
         return None
     # Both sides share what they answer where they have the same rules.
-    at = ("allowing", direction, tuple([id(found[0]) for found in opening]))
+    at = ("allowing", direction, own[0], used == {own[0]}, tuple([id(found[0]) for found in opening]))
     if at not in run.memo:
         out: dict[str | None, list[Allow]] = {}
         for found in opening:
-            for rule in found[2]:
-                out.setdefault(home(rule.subject), []).append(rule)
-        run.memo[at] = Allowing(out, numbers, run.memo.setdefault(("traffic", direction), {}))
+            for tier, action, rule in found[1]:
+                if tier == own[0] and action != "allow":
+                    run.memo[at] = None
+                    return None
+                if tier <= own[0] and action == "allow":
+                    out.setdefault(home(rule.subject), []).append(rule)
+        run.memo[at] = Allowing(out, numbers, run.memo.setdefault(("traffic", direction), {}), used <= {own[0]})
     return run.memo[at]  # type: ignore[no-any-return]
 
 
-def _of_policy(policy: Policy, direction: str, denies: set[tuple[str, str]]) -> tuple[bool, list[Allow], set[str]]:
-    """(whether its rules only allow, in a tier that denies the rest; they; the tiers)."""
-    rules: list[Allow] = []
-    tiers: set[str] = set()
+def _rules(policy: Policy, direction: str, tiers: Mapping[str, int]) -> list[tuple[int, str, Allow]]:
+    """(the number of its tier, its action, itself) of each rule."""
+    out: list[tuple[int, str, Allow]] = []
     for section in policy.sections:
-        if section.checkpoint != direction:
-            continue
-        if policy.staged or (section.checkpoint, section.tier) not in denies or any(rule.action != "allow" for rule in section.rules):
-            return False, [], set()
-        tiers.add(section.tier)
-        for rule in section.rules:
-            ends = (rule.source, rule.destination) if direction == "egress" else (rule.destination, rule.source)
-            rules.append(Allow(*ends, rule.traffic))
-    return True, rules, tiers
+        if section.checkpoint == direction:
+            for rule in section.rules:
+                ends = (rule.source, rule.destination) if direction == "egress" else (rule.destination, rule.source)
+                out.append((tiers[section.tier], rule.action, Allow(*ends, rule.traffic)))
+    return out
+
+
+def _tiers(policy: Policy, direction: str, tiers: Mapping[str, int]) -> set[int]:
+    return {tiers[section.tier] for section in policy.sections if section.checkpoint == direction}

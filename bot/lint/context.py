@@ -180,6 +180,14 @@ class Context:
         yield from filter(self.is_told, self.snapshot.objects.values())
         yield from filter(self.is_told, dict.fromkeys(workload.object for workload in self.snapshot.workloads))
 
+    def halves(self) -> Iterator[Peer]:
+        """The peers of every policy whose other half may differ: those to report on, and those elsewhere that one of them is for."""
+        yield from self.peers
+        if self.run.scope is not None and self.run.scope.halves:
+            for policy in self.enforced.policies:
+                if id(policy) in self.run.scope.halves and policy.object is not None and not policy.staged:
+                    yield from self.run.peers(policy)
+
     @property
     def views(self) -> tuple[View, ...]:
         """The NetworkPolicies of this side, as they are written."""
@@ -300,7 +308,8 @@ class Context:
 
     def is_told(self, obj: Object) -> bool:
         """Whether findings of an object are told: those of other namespaces are the same on both sides."""
-        return self.run.scope is None or not obj.namespace or obj.namespace in self.run.scope.reported
+        scope = self.run.scope
+        return scope is None or not obj.namespace or obj.namespace in scope.reported or id(obj) in scope.beside
 
     def in_namespace(self, namespace: str) -> list[Workload]:
         """The workloads of a namespace."""
@@ -432,7 +441,7 @@ class Context:
         return out
 
     def allowing(self, direction: str) -> Allowing | None:
-        """The allow rules of a direction, where they alone decide."""
+        """The allow rules of a direction, where one that opens something is enough."""
         return self.once(f"allowing {direction}", lambda: allowing(self.run, self.enforced, direction))  # type: ignore[no-any-return]
 
     def opens(self, direction: str, slot: int, mask: int) -> int:
@@ -519,7 +528,7 @@ class Context:
     def _dns_surely_allowed(self) -> int:
         allowing = self.allowing("egress")
         numbers = self.run.numbered
-        if allowing is None or numbers is None:
+        if allowing is None or numbers is None or not allowing.alone:
             return 0
         namespace = self.snapshot.namespaces.get(DNS_PODS.namespace)
         home = namespace.labels if namespace is not None else {"kubernetes.io/metadata.name": DNS_PODS.namespace}
@@ -560,7 +569,7 @@ class _Alone(Context):
 
     def __init__(self, whole: Context, fresh: frozenset[int]) -> None:
         super().__init__(whole.run, whole.head)
-        self.chain = whole.chain._replace(policies=tuple(p for p in whole.chain.policies if id(p) in fresh))
+        self.chain = whole.chain._replace(policies=tuple(p for p in whole.enforced.policies if id(p) in fresh))
         self._whole = whole
         self._alone = self
 

@@ -9,7 +9,7 @@ import pytest
 
 from bot import cli, config, review
 from bot.errors import UsageError
-from bot.lint import registry
+from bot.lint import registry, scope
 from bot.lint.finding import Finding, Lint
 from bot.lint.run import compare, lint
 from bot.manifests.snapshot import Snapshot, load
@@ -160,6 +160,70 @@ def test_a_pod_that_goes_away_elsewhere_is_seen() -> None:
     gone = (POD % ("other", "other")).replace("shop", "front")
     found = _compare(front + POD % ("api", "api") + policy, gone + POD % ("api", "api") + policy)
     assert [one.rule for one in found.new] == ["NP011"]
+
+
+NAMED = "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}, podSelector: {matchLabels: {app: %s}}}"
+SPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {%s}}\n---\n"
+DENY = """---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: front}
+spec: {podSelector: {}, policyTypes: [Egress]}
+"""
+
+
+def found_by_a_change(before: str, after: str) -> list[tuple[str, str]]:
+    """(rule, object) of what a review finds; the same that a look at everything does."""
+    reader = Reader()
+    base, head = (load(Files(which, None, {"a.yaml": text.encode()}, []), reader) for which, text in (("b", before), ("h", after)))
+    lowered = lower(base, head)
+    narrow, whole = compare(base, head, lowered), compare(base, head, lowered, narrowed=False)
+    assert (narrow.new, narrow.fixed) == (whole.new, whole.fixed)
+    return [(one.rule, one.object) for one in narrow.new]
+
+
+def test_a_pod_elsewhere_that_gets_the_labels_of_a_peer_is_seen() -> None:
+    other = (POD % ("job", "%s")).replace("shop", "front")
+    policy = POLICY.replace("app: web", "app: batch")
+    own = POD % ("api", "api") + POD % ("db", "db")
+    ports = policy + "      ports: [{port: 9000}]\n"
+    found = found_by_a_change(own + other % "job" + ports, own + other % "batch" + ports)
+    assert found == [("NP012", "NetworkPolicy shop/api")]
+
+
+def test_a_namespace_that_loses_the_label_of_a_peer_is_seen() -> None:
+    front = (POD % ("web", "web")).replace("shop", "front")
+    peer = "{namespaceSelector: {matchLabels: {name: front}}}"
+    text = POD % ("api", "api") + POLICY.replace("{podSelector: {matchLabels: {app: web}}}", peer) + "      ports: [{port: 9000}]\n---\n"
+    found = found_by_a_change(front + text + SPACE % ("front", "name: front"), front + text + SPACE % ("front", "team: a"))
+    assert ("NP013", "NetworkPolicy shop/api") in found
+
+
+def test_a_deny_elsewhere_that_leaves_half_of_a_path_is_seen() -> None:
+    front = (POD % ("web", "web") + POD % ("job", "job")).replace("shop", "front")
+    policy = POLICY.replace("{podSelector: {matchLabels: {app: web}}}", NAMED % ("front", "web")) + "      ports: [{port: 9000}]\n"
+    text = POD % ("api", "api") + POD % ("db", "db") + front + policy
+    assert ("NP060", "NetworkPolicy shop/api") in found_by_a_change(text, text + DENY)
+
+
+ADMIN = """---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: deny-all}
+spec:
+  tier: Admin
+  priority: 10
+  subject: {namespaces: {}}
+  ingress: [{name: none, action: Deny, from: [{namespaces: {}}]}]
+"""
+
+
+@pytest.mark.parametrize("most", [1_000, 0])
+def test_what_a_policy_of_the_cluster_does_elsewhere_is_seen(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scope, "MOST_POLICIES", most)
+    text = PODS + POLICY + "      ports: [{port: 9000}]\n"
+    found = found_by_a_change(text, text + ADMIN)
+    assert found == [("NP104", "NetworkPolicy shop/api")]  # and no half: a rule allows it, and another one denies it
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "fixtures").glob("*/head")))

@@ -74,7 +74,8 @@ def _finding(context: Context, peer: Peer, ranges: Intervals, held: list[str]) -
 
 def _open_to(context: Context, peer: Peer, held: list[str], pods: list[int]) -> dict[str, bool]:
     """Which of these addresses the pods reach for what the rule allows, and whether port 80 is in that."""
-    if context.allowing("egress") is not None:
+    allowing = context.allowing("egress")
+    if allowing is not None and allowing.alone:
         web = any(box.first <= _WEB <= box.last for rule in peer.rules for box in rule.traffic)
         return dict.fromkeys(held, web) if pods else {}
     mask = 0

@@ -52,7 +52,7 @@ def check(context: Context) -> Iterator[Draft]:
     """Every allow rule for certain pods that the other end leaves without effect."""
     if not context.isolated("egress") or not context.isolated("ingress"):
         return
-    for peer in context.peers:
+    for peer in context.halves():
         rule = peer.rules[0]
         if rule.action == "allow" and rule.l7 is None and labels_asked(peer.other):
             yield from _peer(context, peer)
@@ -85,8 +85,8 @@ def _is_opened(context: Context, direction: str, theirs: int, own: int, peer: Pe
     allowing = context.allowing(direction)
     if allowing is not None:
         found = allowing.opens(peer, namespaces, bits, own)
-        if found is not None:
-            return found
+        if found is not None or not allowing.alone:
+            return found is not False
     mask = 0
     for rule in peer.rules:
         mask |= context.mask_of(rule.traffic)
