@@ -11,12 +11,13 @@ from typing import Any
 
 from bot.render import cage
 from bot.render.chance import fixed
-from bot.render.charts import Chart
+from bot.render.charts import Chart, unpacked
 from bot.render.kustomize import split
 from bot.render.model import Helm, Unusable, below, documents, items, joined, mapping, text, under
 from bot.render.references import Inputs, real
 from bot.render.remote import Remotes, top_of
 from bot.sources import Files
+from bot.sources.remote import Unreachable
 
 # What templates see of the cluster where nothing says it: never that of whoever runs this. The library of the extra knows no other.
 KUBE_VERSION = "1.36.0"
@@ -217,7 +218,7 @@ def template(
     if command is None:
         raise cage.Failed(MISSING)
     folder = real(folder, files.links)
-    contents = fixed(_copied(files, used, folder, remotes or Remotes()))
+    contents = fixed(opened(_copied(files, used, folder, remotes or Remotes())))
     order = []
     for index, (kind, value) in enumerate(options.values):
         if kind == "text":
@@ -249,6 +250,27 @@ def template(
     return [(document, _template(document, name, folder)) for document in split(out) if not _TEST.search(document)]
 
 
+def opened(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files, with packed dependencies unpacked at their place, so that their schemas are left out, too. Raises cage.Failed."""
+    out = dict(contents)
+    waiting = [path for path in out if _PACKED.search(path)]
+    while waiting:
+        path = waiting.pop()
+        try:
+            files = unpacked(out.pop(path))
+        except Unreachable as error:
+            raise cage.Failed(f"{path}: {error}") from None
+        top = path.removesuffix(".tgz")
+        made = {f"{top}/{name}": data for name, data in files.items() if name.rpartition("/")[2] != _SCHEMA}
+        out |= made
+        waiting += [name for name in made if _PACKED.search(name)]
+        if len(out) > MOST_FILES:
+            raise cage.Failed(f"its dependencies have more than {MOST_FILES:,} files")
+    return out
+
+
+MOST_FILES = 100_000
+_PACKED = re.compile(r"(?:^|/)charts/[^/]+\.tgz$")
 Named = list[tuple[str, str]]
 
 

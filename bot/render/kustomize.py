@@ -79,8 +79,10 @@ def build(
     if remotes is not None and used.remote:
         _brought_here(contents, used.remote, {file: folder}, remotes)
     if used.inflated:
+        from bot.render import helm
+
         _capable(contents, remotes or Remotes())
-        contents = fixed(contents)
+        contents = fixed(helm.opened(contents))
     with cage.copy(contents, links) as root:
         # Every file that it names itself is known to be of the repository; what plugins name is not known.
         more = ["--load-restrictor", "LoadRestrictionsNone"] if loose and not used.plugins else []

@@ -22,7 +22,8 @@ from bot.sources.select import Limits
 FOLDER = ".netreach-remote"
 SETTING = "render.remote"
 MOST = 50
-_FULL = f"more than {MOST} things are not fetched for one review"
+SECONDS = 600
+_FULL = f"more than {MOST} things, or for more than {SECONDS} seconds, are not fetched for one review"
 LIMITS = Limits(file_bytes=5_000_000, files=20_000, total_bytes=200_000_000, listing_bytes=50_000_000)
 _QUERY = frozenset({"ref", "version", "timeout", "submodules"})
 
@@ -81,6 +82,7 @@ class Remotes:
         self._indexes: dict[Address, bytes] = {}
         self._charts: dict[charts.Chart, dict[str, bytes] | Unreachable] = {}
         self._place: str | None = None
+        self._until = 0.0
 
     def problem(self, written: str) -> tuple[str, str | None] | None:
         """Why a reference is not fetched, and the setting that would help; None: it may be, or is."""
@@ -178,7 +180,10 @@ class Remotes:
                 self._found[asked.address, asked.ref] = failed
 
     def _full(self) -> bool:
-        return len(self._found) + len(self._files) + len(self._charts) >= MOST
+        import time
+
+        self._until = self._until or time.monotonic() + SECONDS
+        return time.monotonic() > self._until or len(self._found) + len(self._files) + len(self._charts) >= MOST
 
     def _chart(self, one: charts.Chart) -> dict[str, bytes] | Unreachable:
         try:

@@ -221,6 +221,17 @@ def test_nothing_is_fetched_for_what_does_not_change(
 
 
 @needs_kustomize
+@pytest.mark.parametrize(("name", "limit"), [("MOST", 0), ("SECONDS", -1)])
+def test_how_much_is_fetched(
+    git: Git, far: Git, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    monkeypatch.setattr(f"bot.render.remote.{name}", limit)
+    git.commit(overlay(f"{URL}//base?ref=v1") | {".netreach.yml": CONFIG})
+    found = run(capsys, "render", "--repo", git.root, "--ref", "main")
+    assert (found.code, "are not fetched for one review" in found.err) == (3, True)
+
+
+@needs_kustomize
 @pytest.mark.parametrize(
     ("base", "told"),
     [
