@@ -20,7 +20,9 @@ from bot.sources import Files
 IN_CLUSTER = "https://kubernetes.default.svc"
 
 
-def roots(files: Files, clusters: Sequence[Cluster] = (), remotes: Remotes | None = None) -> tuple[list[Root], list[str]]:
+def roots(
+    files: Files, clusters: Sequence[Cluster] = (), remotes: Remotes | None = None
+) -> tuple[list[Root], list[str]]:
     """What every Application deploys, and notes on what cannot be told from the repository. `clusters`: those that Argo CD knows;
     `remotes`: what may be fetched."""
     notes: list[str] = []
@@ -76,7 +78,9 @@ def _roots(one: Declared, files: Files, folders: set[str], own: str | None, remo
         if not text(source.get("path")) or plain_url(text(source.get("repoURL"))) != own:
             continue
         if path == ".." or path not in folders:
-            yield base._replace(refused=f"its path {text(source.get('path'))[:100]!a} is not there, or holds no YAML (Jsonnet is not run)")
+            yield base._replace(
+                refused=f"its path {text(source.get('path'))[:100]!a} is not there, or holds no YAML (Jsonnet is not run)"
+            )
         elif "plugin" in source:
             yield base._replace(refused="it is rendered by a config management plugin, and none is run")
         elif "helm" in source or f"{path}/Chart.yaml".removeprefix("./") in files.contents:

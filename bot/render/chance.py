@@ -13,7 +13,6 @@ from bot.render.cage import Failed
 
 PLACEHOLDER = "netreach-random"
 RENDERINGS = 3
-MOST_UNPACKED = 20_000_000
 _FUNCTION = re.compile(
     rb"\b(?:rand(?:AlphaNum|Alpha|Numeric|Ascii|Bytes|Int)|uuidv4|shuffle|gen(?:PrivateKey|CA|CAWithKey|SelfSignedCert|SelfSignedCertWithKey"
     rb"|SignedCert|SignedCertWithKey)|htpasswd|bcrypt|encryptAES|derivePassword)\b"
@@ -27,7 +26,8 @@ _NAME = re.compile(r"[a-z0-9.-]+")
 _KEY = re.compile(r"\s*(?:- +)*(?:[\w./-]+|\"[^\"]*\"|'[^']*'): +(?=\S)")
 # Objects whose content decides nothing of what can reach what.
 _SILENT = re.compile(
-    r"^kind: *[\"']?(?:Secret|ConfigMap|ValidatingWebhookConfiguration|MutatingWebhookConfiguration|APIService)\b", re.MULTILINE
+    r"^kind: *[\"']?(?:Secret|ConfigMap|ValidatingWebhookConfiguration|MutatingWebhookConfiguration|APIService)\b",
+    re.MULTILINE,
 )
 
 
@@ -40,24 +40,12 @@ class Called(NamedTuple):
 
 
 def called(contents: Mapping[str, bytes]) -> Called | None:
-    """Where it is called for among a chart's files, packed dependencies included; None: what it renders is the same each time."""
+    """Where it is called for among a chart's files; None: what it renders is the same each time."""
     for path, data in contents.items():
-        packed = path.endswith(".tgz")
-        if not packed and "templates/" not in path:
-            continue
-        found = _FUNCTION.search(_unpacked(data) if packed else data)
-        if found is not None and (packed or any(_FUNCTION.search(action) for action in _ACTION.findall(data))):
-            return Called(found[0].decode(), path, 1 if packed else data[: found.start()].count(b"\n") + 1)
+        found = _FUNCTION.search(data) if "templates/" in path else None
+        if found is not None and any(_FUNCTION.search(action) for action in _ACTION.findall(data)):
+            return Called(found[0].decode(), path, data[: found.start()].count(b"\n") + 1)
     return None
-
-
-def _unpacked(data: bytes) -> bytes:
-    import zlib
-
-    try:
-        return zlib.decompressobj(31).decompress(data, MOST_UNPACKED)
-    except zlib.error:
-        return b""
 
 
 def fixed(contents: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -132,7 +120,9 @@ def _token(tokens: Sequence[str]) -> str:
     if len(set(tokens)) == 1:
         return tokens[0]
     ends = ":" if all(token.endswith(":") for token in tokens) else ""
-    parts = [token.removesuffix(ends).split("-") for token in tokens] if ends else [token.split("-") for token in tokens]
+    parts = (
+        [token.removesuffix(ends).split("-") for token in tokens] if ends else [token.split("-") for token in tokens]
+    )
     if not all(_NAME.fullmatch("-".join(of)) for of in parts) or len({len(of) for of in parts}) > 1:
         return PLACEHOLDER + ends
     out: list[str] = []

@@ -67,11 +67,17 @@ def fetch(one: Chart, allowed: Sequence[Address], known: dict[Address, bytes]) -
     if repository.scheme == "oci":
         return unpacked(_pulled(repository._replace(scheme="https"), one, allowed))
     if repository not in known:
-        known[repository] = remote.get(repository._replace(parts=(*repository.parts, "index.yaml")), allowed, LARGEST_INDEX)
+        known[repository] = remote.get(
+            repository._replace(parts=(*repository.parts, "index.yaml")), allowed, LARGEST_INDEX
+        )
     entry = _entry(known[repository], one)
     where = next((text(url) for url in items(entry.get("urls")) if text(url)), "")
     try:
-        place = address(where) if "://" in where else repository._replace(parts=(*repository.parts, *address(f"https://x/{where}").parts))
+        place = (
+            address(where)
+            if "://" in where
+            else repository._replace(parts=(*repository.parts, *address(f"https://x/{where}").parts))
+        )
     except ValueError as error:
         raise Unreachable(f"the address of its archive is not fetched: {error}") from None
     if not remote.permitted(place, allowed):
@@ -138,7 +144,9 @@ def _entry(index: bytes, one: Chart) -> dict[str, Any]:
     wanted = re.compile(rb"^    version: *[\"']?%b[\"']?[ \t]*\r?$" % re.escape(one.version.encode()), re.MULTILINE)
     try:
         for entry in entries:
-            if wanted.search(entry) or re.match(rb"  - version: *[\"']?%b[\"']?\s" % re.escape(one.version.encode()), entry):
+            if wanted.search(entry) or re.match(
+                rb"  - version: *[\"']?%b[\"']?\s" % re.escape(one.version.encode()), entry
+            ):
                 return mapping(items(next(iter(documents(entry)), None))[0])
         if len(index) <= LARGEST:
             whole = mapping(mapping(next(iter(documents(index)), None)).get("entries"))
@@ -167,7 +175,9 @@ def unpacked(data: bytes) -> dict[str, bytes]:
                 parts = member.name.split("/")[1:]
                 if member.isdir() or not parts:
                     continue
-                if not member.isfile() or any(part in ("", ".", "..", ".git") or "\\" in part or "\0" in part for part in parts):
+                if not member.isfile() or any(
+                    part in ("", ".", "..", ".git") or "\\" in part or "\0" in part for part in parts
+                ):
                     raise Unreachable("it holds a link, or a name that leaves it")
                 stream = archive.extractfile(member)
                 out["/".join(parts)] = stream.read() if stream is not None else b""

@@ -133,7 +133,14 @@ class _Tree:
 
     def applied(self, one: Declared, files: Files, told: dict[str, None]) -> Declared | None:
         """A Flux object as the Kustomization that brings it applies it; None: it does not. `told` gains what is not understood."""
-        at = next((at for at, own in enumerate(self.kept) if (own.file, own.line, own.name) == (one.file, one.line, one.name)), None)
+        at = next(
+            (
+                at
+                for at, own in enumerate(self.kept)
+                if (own.file, own.line, own.name) == (one.file, one.line, one.name)
+            ),
+            None,
+        )
         parent = self.holder(one.file, at if one.kind == "Kustomization" else None)
         if parent is None:
             return one
@@ -144,7 +151,9 @@ class _Tree:
             value = patched(value, spec.get("patches"))
         except Unusable as error:
             where = f"{self.kept[parent].file}:{self.kept[parent].line}"
-            told[f"{where}: Kustomization {self.kept[parent].name}: {error}; {one.kind} {one.name} is looked at without them"] = None
+            told[
+                f"{where}: Kustomization {self.kept[parent].name}: {error}; {one.kind} {one.name} is looked at without them"
+            ] = None
         except ValueError:
             return None
         known, _ = _variables(spec, self.maps(parent, files))
@@ -287,7 +296,10 @@ def _renderer(value: Any) -> str:
     """What one post renderer does, as a kustomization. Raises Unusable."""
     made = mapping(mapping(value).get("kustomize"))
     out: dict[str, Any] = {}
-    for key, inner in (("patches", ("patch", "target", "options")), ("images", ("name", "newName", "newTag", "digest"))):
+    for key, inner in (
+        ("patches", ("patch", "target", "options")),
+        ("images", ("name", "newName", "newTag", "digest")),
+    ):
         if key in made:
             out[key] = [{name: part[name] for name in inner if name in part} for part in map(mapping, items(made[key]))]
     if made.keys() - out.keys() or mapping(value).keys() - {"kustomize"}:
@@ -302,7 +314,9 @@ def _wanted(one: Declared, chart: dict[str, Any], sources: Sequence[Declared]) -
     folder = one.file.rpartition("/")[0]
 
     def far(source: Declared) -> tuple[bool, bool]:
-        return source.namespace != (text(named.get("namespace")) or one.namespace), source.file.rpartition("/")[0] != folder
+        return source.namespace != (text(named.get("namespace")) or one.namespace), source.file.rpartition("/")[
+            0
+        ] != folder
 
     found = sorted((source for source in sources if source.kind == kind and source.name == name), key=far)
     # A namespace that the kustomization sets is not in the files: of several that are as near none is known to be meant.

@@ -92,7 +92,9 @@ def build(
     return out.decode("utf-8", "replace"), traced
 
 
-def over(found: list[tuple[str, str | None]], settings: str, command: list[str] | None = None) -> list[tuple[str, str | None]]:
+def over(
+    found: list[tuple[str, str | None]], settings: str, command: list[str] | None = None
+) -> list[tuple[str, str | None]]:
     """What kustomize makes of objects under some settings (JSON), each with the file that it is from. Raises cage.Failed."""
     command = command or tool()
     if command is None:

@@ -39,4 +39,6 @@ def by_chance(root: Root, found: Sequence[tuple[str, str | None]]) -> list[str]:
     if not count:
         return []
     objects = "1 object has" if count == 1 else f"{count} objects have"
-    return [f"{root.name}: {objects} values that are made by chance each time it is rendered: {chance.PLACEHOLDER} stands for them"]
+    return [
+        f"{root.name}: {objects} values that are made by chance each time it is rendered: {chance.PLACEHOLDER} stands for them"
+    ]

@@ -33,7 +33,9 @@ def patched(value: dict[str, Any], patches: Any) -> dict[str, Any]:
             raise ValueError
         else:
             # A target names the object, and the name in the patch is of no account then.
-            named = {key: part for key, part in mapping(change).items() if not target or key not in ("apiVersion", "kind")}
+            named = {
+                key: part for key, part in mapping(change).items() if not target or key not in ("apiVersion", "kind")
+            }
             own = dict(mapping(named.get("metadata")))
             if target:
                 own.pop("name", None)

@@ -41,7 +41,17 @@ _FIELDS = frozenset(
     + ("helmCharts", "helmChartInflationGenerator", "helmGlobals")
 )
 _CHART = frozenset(
-    ("name", "version", "repo", "releaseName", "namespace", "nameTemplate", "valuesFile", "additionalValuesFiles", "valuesInline")
+    (
+        "name",
+        "version",
+        "repo",
+        "releaseName",
+        "namespace",
+        "nameTemplate",
+        "valuesFile",
+        "additionalValuesFiles",
+        "valuesInline",
+    )
     + ("valuesMerge", "includeCRDs", "skipHooks", "skipTests", "apiVersions", "kubeVersion", "debug", "devel")
 )
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -275,7 +285,11 @@ class _Walk:
         given += [part if isinstance(part, str) else "-" for part in items(chart.get("apiVersions"))]
         place = self.place(folder, chart_place(chart, globals_))
         reason = ""
-        if not _PLAIN.fullmatch(name) or not (_PLAIN.fullmatch(version) or not version) or any(part.startswith("-") for part in given):
+        if (
+            not _PLAIN.fullmatch(name)
+            or not (_PLAIN.fullmatch(version) or not version)
+            or any(part.startswith("-") for part in given)
+        ):
             reason = "has a name or a setting that is none"
         elif "configHome" in globals_ or chart.keys() - _CHART:
             reason = "has settings that are not passed on"

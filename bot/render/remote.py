@@ -108,7 +108,11 @@ class Remotes:
         if not permitted(where, self.allowed):
             return f"{title} that {SETTING} does not name ({where})", SETTING
         failed = self._charts.get(one)
-        return (f"the chart {one.title} of {where} cannot be fetched: {failed}", None) if isinstance(failed, Unreachable) else None
+        return (
+            (f"the chart {one.title} of {where} cannot be fetched: {failed}", None)
+            if isinstance(failed, Unreachable)
+            else None
+        )
 
     def path(self, written: str) -> str | None:
         """Where what a reference names stands in the copy. None where it may not be fetched."""
@@ -142,14 +146,23 @@ class Remotes:
             if not isinstance(self._files.get(asked.address), bytes):
                 return "", False
             pinned = any(_PINNED.fullmatch(part) for part in asked.address.parts[:-1])
-            return f"{asked.address} {'is fetched' if pinned else 'names no version, and may change: here as it is now'}", not pinned
+            return (
+                f"{asked.address} {'is fetched' if pinned else 'names no version, and may change: here as it is now'}",
+                not pinned,
+            )
         if not isinstance(found, tuple):
             return "", False
         sha = found[1].sha[:12]
         if not found[1].floats:
-            return f"{asked.address} is fetched at {asked.ref if asked.ref.startswith(sha) else f'{asked.ref} ({sha})'}", False
+            return (
+                f"{asked.address} is fetched at {asked.ref if asked.ref.startswith(sha) else f'{asked.ref} ({sha})'}",
+                False,
+            )
         what = f"its branch {asked.ref}" if asked.ref else "its default branch"
-        return f"{asked.address} is fetched from {what}, which moves: here as of {sha}; pin it to a tag or a commit", True
+        return (
+            f"{asked.address} is fetched from {what}, which moves: here as of {sha}; pin it to a tag or a commit",
+            True,
+        )
 
     def fetch(self, written: str) -> None:
         """Have a reference's repository or file here; what comes of it, `problem` and `read` tell."""
@@ -199,7 +212,11 @@ class Remotes:
 
         if one := charts.chart(written):
             top, packed = _hashed(written), self._charts.get(one)
-            return Files(top, None, {f"{top}/{path}": data for path, data in packed.items()}, []) if isinstance(packed, dict) else None
+            return (
+                Files(top, None, {f"{top}/{path}": data for path, data in packed.items()}, [])
+                if isinstance(packed, dict)
+                else None
+            )
         asked = reference(written)
         top = _top(asked)
         if asked.file:

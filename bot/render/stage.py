@@ -89,11 +89,16 @@ class _Side(NamedTuple):
                 if path is None or (top and top not in out):
                     left.append((written, file))
                     continue
-                out.setdefault(far.top_of(path), out[top] if top else (file, _line(self.files.contents.get(file), written, root)))
+                out.setdefault(
+                    far.top_of(path), out[top] if top else (file, _line(self.files.contents.get(file), written, root))
+                )
             if len(left) == len(waiting):
                 break
             waiting = left
-        return {top: place if place[0] in self.files.contents else (root.file, (root.line, root.line)) for top, place in out.items()}
+        return {
+            top: place if place[0] in self.files.contents else (root.file, (root.line, root.line))
+            for top, place in out.items()
+        }
 
     def contents(self, root: Root) -> dict[str, bytes]:
         """Everything that a root is made of."""
@@ -325,7 +330,8 @@ def _rendered(
 def _documents(side: _Side, root: Root) -> Documents:
     used = side.inputs[root]
     if root.tool == "helm" or used.inflated:
-        source = chance.called({path: side.files.contents[path] for path in sorted(used.files & side.files.contents.keys())})
+        contents = {path: side.files.contents[path] for path in sorted(used.files & side.files.contents.keys())}
+        source = chance.called(helm.opened(contents))
         if source is not None:
             return chance.steady(lambda: _once(side, root), source)
     return _once(side, root)
@@ -383,7 +389,10 @@ def _part(
             continue
         if root.tool == "plain":
             plain = discover.plain_files(side.files, root)
-            unread += [notes_on.jsonnet(root, path, side.files.contents[path]) for path in sorted(side.inputs[root].files - plain.keys())]
+            unread += [
+                notes_on.jsonnet(root, path, side.files.contents[path])
+                for path in sorted(side.inputs[root].files - plain.keys())
+            ]
             notes += notes_on.unfilled(root, (data.decode("utf-8", "replace") for data in plain.values()))
             for path, data in plain.items():
                 if root.variables is not None:
@@ -412,7 +421,9 @@ def _part(
             # The root's own settings come last and count most.
             kustomizations.sort(key=lambda path: not path.startswith(root.path))
             resources = [path for path in used if path not in kustomizations]
-            made[file] = Made(root.namespace, FromResource(file, pieces, sources, kustomizations, resources, side.referring(root)))
+            made[file] = Made(
+                root.namespace, FromResource(file, pieces, sources, kustomizations, resources, side.referring(root))
+            )
     files = Files(side.files.label, side.files.sha, dict(sorted(contents.items())), sorted(unread, key=str), {}, made)
     return files, tuple(dict.fromkeys(notes))
 

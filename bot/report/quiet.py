@@ -21,7 +21,11 @@ def quiet(review: Review) -> list[Environment]:
 def _is_quiet(value: Environment) -> bool:
     if value.verdict != "pass" or value.changes or value.changed_objects or value.incomplete or value.notes:
         return False
-    if value.staged is not None or value.later is not None or (value.lint is not None and (value.lint.new or value.lint.fixed)):
+    if (
+        value.staged is not None
+        or value.later is not None
+        or (value.lint is not None and (value.lint.new or value.lint.fixed))
+    ):
         return False
     if value.gated is None and value.expected is None and not value.audit:
         return True

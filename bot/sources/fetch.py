@@ -49,7 +49,9 @@ def fetch(
         # The unit of ulimit is 512 bytes; git ends when it is over the limit, and its temporary files are removed with the copy.
         arguments = ["sh", "-c", 'ulimit -f "$0" && exec "$@"', str(most // 512 + 1), *arguments]
     given = "".join(f"{refspec}\n" for refspec in refspecs).encode("utf-8", "surrogateescape")
-    status, complaint = _run([*arguments, "--stdin", "--", remote], given, environment or _environment(server, token), seconds)
+    status, complaint = _run(
+        [*arguments, "--stdin", "--", remote], given, environment or _environment(server, token), seconds
+    )
     if status != 0:
         said = complaint.decode("utf-8", "backslashreplace").strip().splitlines()
         shown = f"{', '.join(refspecs[:3])}{f' and {len(refspecs) - 3} more' if len(refspecs) > 3 else ''}"

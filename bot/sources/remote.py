@@ -74,7 +74,9 @@ def address(text: str) -> Address:
 def permitted(wanted: Address, allowed: Iterable[Address]) -> bool:
     """Whether an address is one of the list, or below one; a repository is the same with `.git` and without."""
     return any(
-        one.scheme == wanted.scheme and one.host == wanted.host and _bare(one.parts) == _bare(wanted.parts[: len(one.parts)])
+        one.scheme == wanted.scheme
+        and one.host == wanted.host
+        and _bare(one.parts) == _bare(wanted.parts[: len(one.parts)])
         for one in allowed
     )
 

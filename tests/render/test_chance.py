@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -62,13 +60,6 @@ def test_objects_that_differ_themselves_are_not_rendered() -> None:
 def test_where_chance_is_called_for() -> None:
     assert called({"c/templates/x.yaml": b"a: 1\n{{ $x := randAlphaNum 5 }}"}) == Called("randAlphaNum", "c/templates/x.yaml", 2)
     assert called({"c/templates/x.yaml": b"# randAlphaNum\nmyrandAlphaNum: {{ .Values.x }}", "c/values.yaml": b"{{ uuidv4 }}"}) is None
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        entry = tarfile.TarInfo("x/templates/y.yaml")
-        entry.size = len(text := b"{{ genCA }}")
-        archive.addfile(entry, io.BytesIO(text))
-    assert called({"c/charts/x-1.tgz": packed.getvalue()}) == Called("genCA", "c/charts/x-1.tgz", 1)
-    assert called({"c/charts/x-1.tgz": b"no archive"}) is None
 
 
 def test_time_is_fixed() -> None:

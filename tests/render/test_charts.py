@@ -161,7 +161,8 @@ def test_charts_that_kustomize_inflates(tmp_path: Path, capsys: pytest.CaptureFi
 @needs_helm
 def test_packed_dependencies_are_unpacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A schema in one may name files of this machine to load, and a template the time."""
-    template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {year: '{{ now | date \"2006\" }}', name: {{ .Chart.Name }}}\n"
+    template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
+    template += "data: {year: '{{ now | date \"2006\" }}', name: {{ .Chart.Name }}, id: {{ uuidv4 }}}\n"
     inner = packed({**FILES, "Chart.yaml": CHART.replace("shop", "inner"), "values.yaml": "name: inner\n"}, "inner").decode("latin-1")
     files = {**FILES, "templates/y.yaml": template, "values.schema.json": '{"$ref": "file:///etc/passwd"}'}
     out = io.BytesIO()
@@ -173,7 +174,7 @@ def test_packed_dependencies_are_unpacked(tmp_path: Path, capsys: pytest.Capture
     contents: dict[str, str | bytes] = {"c/Chart.yaml": CHART.replace("shop", "top"), "c/charts/shop-1.0.0.tgz": out.getvalue()}
     shown = run(capsys, "render", write(tmp_path / "r", contents))
     assert shown.code == 0, shown.err
-    assert [text in shown.out for text in ("year: '2000', name: shop", "name: web", "name: inner")] == [True] * 3
+    assert [text in shown.out for text in ("year: '2000', name: shop, id: netreach-random", "name: web", "name: inner")] == [True] * 3
     write(tmp_path / "r", {"c/charts/shop-1.0.0.tgz": packed(FILES, link="/etc/passwd")})
     shown = run(capsys, "render", tmp_path / "r")
     assert (shown.code, "c/charts/shop-1.0.0.tgz: it holds a link" in shown.err) == (3, True)
