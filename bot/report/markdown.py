@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot import __version__
 from bot.gate.verdict import blocks
-from bot.report import graph, mermaid, sides, wording
+from bot.report import graph, lead, mermaid, sides, wording
 from bot.report.escape import code, plain, prose, target
 from bot.report.fold import folded
 from bot.report.quiet import quiet, sentence
@@ -158,39 +158,25 @@ def audit(value: Audit) -> str:
 
 def _headline(value: Review) -> str:
     """The verdict and the worst thing in words, fit for the subject of an e-mail."""
-    if value.verdict == "pass":
-        return "no path opened or closed"
-    if value.verdict == "incomplete":
-        places = sum(len(environment.incomplete) for environment in value.environments)
-        return f"incomplete. {number(places, 'place')} could not be read, so this is not a pass"
-    words = {"blocked": "blocked", "look": "needs a look", "allowed": "changed and allowed"}[value.verdict]
-    rows = _all(value)
-    if "lint-error" in value.fail_on and not any(blocks(row, value.fail_on) for row, _ in rows):
+    words = lead.verdict(value)
+    first = lead.worst(value)
+    rows = lead.rows(value)
+    if value.verdict == "blocked" and "lint-error" in value.fail_on and not any(blocks(row, value.fail_on) for row, _ in rows):
         from bot.report.linted import blocking
 
         for error, _ in blocking(value)[:1]:
             words += f". {error.rule}: {prose(error.message, 300)} ({code(sides.place(error.file, error.lines), 120)})"
-    if not rows:
+    if first is None:
         return words
-    change, environment = min(rows, key=lambda row: _hurt(row[0], value))
+    change, environment = first
     where = f" in {code(environment.name, 60)}" if len(value.environments) > 1 else ""
     parts = headline(change, Names(environment.endpoints, environment.sizes), environment.universe)
     sentence = " ".join(_part(part, 80, icon=False) for part in parts)
     return f"{words}. {sentence[0].upper()}{sentence[1:]}{where}"
 
 
-def _hurt(change: Change, value: Review) -> tuple[bool, bool, bool]:
-    """What is worth a headline first: what blocks, what opens, what is about pods that are there. Else the order of the rows."""
-    gains = change.change in ("opened", "widened")
-    return not blocks(change, value.fail_on), bool(change.endpoint) or not gains, change.hypothetical == change.paths
-
-
-def _all(value: Review) -> list[tuple[Change, Environment]]:
-    return [(change, environment) for environment in value.environments for change in environment.changes]
-
-
 def _counts(value: Review) -> str:
-    rows = _all(value)
+    rows = lead.rows(value)
     workloads = sum(environment.workloads for environment in value.environments)
     policies = sum(environment.policies for environment in value.environments)
     compared = f"{number(workloads, 'workload')} and {number(policies, 'policy', 'policies')} compared."

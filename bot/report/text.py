@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.gate.verdict import blocks, exit_code
-from bot.report import sides
+from bot.report import lead, sides
 from bot.report.escape import plain as clean
 from bot.report.fold import folded
 from bot.report.quiet import quiet, sentence
@@ -61,7 +61,10 @@ def review(value: Review, verbose: bool = False) -> list[Line]:
     workloads = sum(environment.workloads for environment in environments)
     policies = sum(environment.policies for environment in environments)
     counts = f"{number(workloads, 'workload')}, {number(policies, 'policy', 'policies')}"
-    lines: list[Line] = [[("title", f"netreach {__version__}"), ("", f"  {clean(sides.compared(value))}   {counts}")]]
+    lines: list[Line] = [
+        [("title", f"netreach {__version__}: {_lead(value)}")],
+        [("", f"  {clean(sides.compared(value))}   {counts}")],
+    ]
     if sides.behind(value):
         lines.append([("dim", f"  {clean(sides.behind(value))}")])
     lines += [[("warning", "note: "), ("", clean(note))] for note in value.notes]
@@ -75,6 +78,21 @@ def review(value: Review, verbose: bool = False) -> list[Line]:
         lines += [[("good", "unchanged"), ("", f": {words}"), ("dim", f"; {alike} (--verbose has all)" if alike else "")], []]
     lines.append(_verdict(value))
     return lines
+
+
+def _lead(value: Review) -> str:
+    """The verdict, and the worst that changes."""
+    first = lead.worst(value)
+    if first is None:
+        return lead.verdict(value)
+    change, environment = first
+    sentence = _title(change, Names(environment.endpoints, environment.sizes), environment)
+    where = f" in {clean(environment.name)}" if len(value.environments) > 1 else ""
+    return f"{lead.verdict(value)}. {sentence[0].upper()}{sentence[1:]}{where}"
+
+
+def _title(change: Change, names: Names, environment: Environment) -> str:
+    return " ".join(clean(part.plain()) for part in headline(change, names, environment.universe))
 
 
 def _environment(value: Environment, whole: Review, verbose: bool) -> list[Line]:
@@ -183,7 +201,7 @@ def _row(
         if change.change in ("closed", "narrowed") or change.allowed_by
         else "warning"
     )
-    title = " ".join(clean(part.plain()) for part in headline(change, names, environment.universe))
+    title = _title(change, names, environment)
     lines: list[Line] = [[(style, f"{style}[{change.change}]"), ("title", f": {title}")]]
     for index, cause in enumerate(change.causes[:6]):
         lines += _cause(cause, change, texts.get((cause.object, cause.side)) if index == 0 else None)

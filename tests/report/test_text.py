@@ -14,7 +14,10 @@ from tests.report import reviews
 def test_a_review_in_plain_text() -> None:
     shown = text.plain(text.review(reviews.BLOCKED))
     assert shown.isascii()
-    assert "netreach 0.1.0  main@9f31c02 + merge of b7d4e11   44 workloads, 17 policies" in shown
+    assert shown.splitlines()[:2] == [
+        "netreach 0.1.0: blocked. Payments/* (3) becomes reachable from the internet",
+        "  main@9f31c02 + merge of b7d4e11   44 workloads, 17 policies",
+    ]
     assert "error[opened]: payments/* (3) becomes reachable from the internet" in shown
     assert "  --> k8s/payments/netpol.yaml:1-9 (before)  NetworkPolicy payments/default-deny deleted" in shown
     assert " + 516 opened (3 groups)   - 60 closed (1 group)" in shown
