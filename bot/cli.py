@@ -265,7 +265,7 @@ def _command(
     add("--exclude", action="append", default=[], metavar="GLOB", help="not these files; several")
     add("--config", metavar="FILE", help="instead of the base side's .netreach.yml")
     add("--env", metavar="NAME", help="only this environment of the config")
-    add("--cni", choices=CNIS, help="default: the config, else what the manifests show, else kubernetes")
+    add("--cni", metavar="NAME", help=f"{', '.join(CNIS)}; default: the config, else what the manifests show, else kubernetes")
     add("--pod-cidrs", metavar="LIST", help="where pods get addresses from: CIDRs with commas, or none")
     add("--context", metavar="FILE", help="objects of the rest of the cluster (kubectl get ... -o yaml)")
     add("--render", choices=RENDER, help="off: nothing is rendered, kustomizations and charts are read as they stand")

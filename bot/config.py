@@ -13,7 +13,10 @@ from bot.located import Value, meant, shown
 
 LARGEST = 1_000_000
 
-CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
+CNIS = (
+    *("kubernetes", "cilium", "calico", "antrea", "ovn-kubernetes", "kube-ovn", "kube-network-policies", "kube-router"),
+    *("aws-vpc-cni", "azure", "gke", "weave", "kindnet", "flannel", "kubenet", "none"),
+)
 FAIL_ON = ("rule", "lint-error", "internet", "any-opened", "any-change", "never")
 ON_INCOMPLETE = ("fail", "warn")
 SEVERITIES = ("block", "warn")

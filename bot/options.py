@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from bot.review import Settings
 
-CNIS = ("kubernetes", "cilium", "calico", "flannel", "none")
+CNIS = (
+    *("kubernetes", "cilium", "calico", "antrea", "ovn-kubernetes", "kube-ovn", "kube-network-policies", "kube-router"),
+    *("aws-vpc-cni", "azure", "gke", "weave", "kindnet", "flannel", "kubenet", "none"),
+)
 ON_INCOMPLETE = ("fail", "warn")
 RENDER = ("on", "off")
 
@@ -32,7 +35,7 @@ def settings(options: argparse.Namespace) -> Settings:
         if name not in FAIL_ON:
             raise UsageError(f"--fail-on {name}: not one of {', '.join(FAIL_ON)}")
     return Settings(
-        cni=_chosen(_one(options, "cni"), CNIS, "NETREACH_CNI"),
+        cni=_chosen(_one(options, "cni"), CNIS, "--cni" if options.cni else "NETREACH_CNI"),
         pod_cidrs=_pod_cidrs(_one(options, "pod_cidrs")),
         context=_one(options, "context"),
         include=tuple(_several(options, "include")),
@@ -83,9 +86,11 @@ def _listed(text: str) -> list[str]:
 
 
 def _chosen(value: str | None, choices: tuple[str, ...], variable: str) -> str | None:
-    """argparse has looked at a flag already, not at a variable."""
+    """`variable`: what gave it, for the message; argparse has looked at most flags already, not at variables."""
     if value and value not in choices:
-        raise UsageError(f"{variable}={value}: not one of {', '.join(choices)}")
+        from bot.located import meant
+
+        raise UsageError(f"{variable}={value}: not one of {', '.join(choices)}{meant(value, choices)}")
     return value
 
 

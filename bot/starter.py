@@ -22,7 +22,7 @@ version: 1
 
 # What manifests cannot tell.
 # assume:
-#   cni: kubernetes                  # kubernetes, cilium, calico, flannel, none; without it: what the manifests show
+#   cni: kubernetes                  # cilium, calico, flannel, ... (netreach diff --help); without it: what the manifests show
 #   podCIDRs: [10.244.0.0/16]
 #   known-complete: [payments]       # namespaces whose pods are all in this repository
 

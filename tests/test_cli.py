@@ -89,6 +89,18 @@ def test_settings(calls: Calls) -> None:
     assert calls[1][1:] == (review.Place("r", "v1"), review.Settings(pod_cidrs=()))
 
 
+def test_every_cni_that_is_known_can_be_named(
+    calls: Calls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["list", "k8s", "--cni", "aws-vpc-cni"]) == 0
+    assert calls[0][2].cni == "aws-vpc-cni"
+    assert cli.main(["list", "k8s", "--cni", "antreea"]) == 2
+    assert re.search(r"--cni=antreea: not one of .*: did you mean antrea\?", capsys.readouterr().err)
+    monkeypatch.setenv("NETREACH_CNI", "kube-ovm")
+    assert cli.main(["list", "k8s"]) == 2
+    assert re.search(r"NETREACH_CNI=kube-ovm: not one of .*: did you mean kube-ovn\?", capsys.readouterr().err)
+
+
 def test_explain(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
     ends = ["explain", "--from", "a/b", "--to", "c/d", "--port", "80/tcp"]
     assert cli.main([*ends, "k8s"]) == 0

@@ -368,7 +368,9 @@ def test_the_choices_are_those_of_the_command_line_and_the_gate() -> None:
     from bot.options import CNIS
 
     assert config.FAIL_ON == FAIL_ON
-    assert tuple(CNIS) == config.CNIS
+    from bot.policies.cni_profiles import PROFILES
+
+    assert tuple(CNIS) == config.CNIS == tuple(PROFILES)
 
 
 def test_looking_for_a_config_does_not_load_what_reads_it() -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bot.reachability.change import Decision
 
 MOST = 12
-UNENFORCED = ("flannel", "none")
+UNENFORCED = ("flannel", "kubenet", "none")
 
 
 class Hint(NamedTuple):
