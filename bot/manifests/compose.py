@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from operator import is_
 from sys import intern
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from yaml import YAMLError
 from yaml.composer import Composer, ComposerError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bot.manifests import scalars
+from bot.manifests.plain import Marks, YamlProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,23 +27,6 @@ LARGEST_AGAIN = 64 << 10
 MOST_NODES = 3_000_000
 MOST_EXPANDED = 200_000
 DEEPEST = 100
-
-Path = tuple["str | int", ...]
-
-
-class YamlProblem(NamedTuple):
-    """Why a document could not be read, and the line of it (1-based, within the document)."""
-
-    line: int
-    reason: str
-
-
-class Marks(NamedTuple):
-    """First and last line (1-based, within the document) of a value, from its key where it has one, and of its parts."""
-
-    first: int
-    last: int
-    parts: dict[str, Marks] | list[Marks] | None
 
 
 class _Refused(Exception):

@@ -12,8 +12,8 @@ from bot.manifests.yaml import Document
 from bot.sources import Unread
 
 if TYPE_CHECKING:
-    from bot.manifests.compose import Path
     from bot.manifests.kyverno.model import Generated, GeneratedObject, RuleOrigin
+    from bot.manifests.plain import Path
 
 Memo = dict[tuple[str, int, "Path"], "GeneratedDocument"]
 

@@ -17,8 +17,8 @@ from bot.manifests.yaml import Document
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bot.manifests.compose import Path
     from bot.manifests.kyverno.model import Generated, GeneratedObject, RuleKey
+    from bot.manifests.plain import Path
 
 NAME = "new-namespace"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-    from bot.manifests.compose import Path
+    from bot.manifests.plain import Path
 
 
 class Malformed(Exception):

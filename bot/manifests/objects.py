@@ -11,7 +11,7 @@ from bot.manifests.metadata import Malformed, is_name, labels_of, refuse_annotat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.manifests.compose import Path, YamlProblem
+    from bot.manifests.plain import Path, YamlProblem
     from bot.manifests.workloads import Workload
     from bot.manifests.yaml import Document
 

@@ -14,7 +14,7 @@ from bot.sources import Unread
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.manifests.compose import Path
+    from bot.manifests.plain import Path
     from bot.manifests.yaml import Reader
     from bot.sources import Files, Made
 

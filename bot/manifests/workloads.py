@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bot.manifests.metadata import Malformed, is_name, labels_of, refuse_annotations, shown
 
 if TYPE_CHECKING:
-    from bot.manifests.compose import Path
     from bot.manifests.objects import Object
+    from bot.manifests.plain import Path
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 

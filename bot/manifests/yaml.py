@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bot.manifests import compose
-from bot.manifests.compose import Marks, Path, YamlProblem
+from bot.manifests import plain
+from bot.manifests.plain import Marks, Path, YamlProblem
 
 if TYPE_CHECKING:
     from bot.manifests.objects import Contents
@@ -42,20 +42,20 @@ class Document:
     def value(self) -> Any:
         """Plain dict, list, str, int, float, bool or None, as Kubernetes reads it; None also where there is an `error`."""
         if self._value is _UNREAD:
-            self._value, self._error = compose.parse(self.text)
+            self._value, self._error = _parse(self.text)
         return self._value
 
     @property
     def error(self) -> YamlProblem | None:
         """Why the document could not be read."""
         if self._value is _UNREAD:
-            self._value, self._error = compose.parse(self.text)
+            self._value, self._error = _parse(self.text)
         return self._error
 
     def take(self) -> tuple[Any, YamlProblem | None]:
         """`value` and `error`, without keeping the value: a pod template is large, and little of it is wanted."""
         if self._value is _UNREAD:
-            return compose.parse(self.text)
+            return _parse(self.text)
         return self._value, self._error
 
     def keep(self, value: Any, error: YamlProblem | None) -> None:
@@ -68,7 +68,7 @@ class Document:
         Where the document has nothing there (a default), those of the nearest that it has on the way.
         """
         if self._marks is None:
-            self._marks = compose.marks(self.text)
+            self._marks = plain.marks(self.text) or _composed_marks(self.text)
         at = self._marks
         for step in path:
             try:
@@ -76,6 +76,21 @@ class Document:
             except (LookupError, TypeError):
                 break
         return at.first, at.last
+
+
+def _parse(text: str) -> tuple[Any, YamlProblem | None]:
+    value = plain.parse(text)
+    if value is not None:
+        return value, None
+    from bot.manifests import compose
+
+    return compose.parse(text)
+
+
+def _composed_marks(text: str) -> Marks:
+    from bot.manifests import compose
+
+    return compose.marks(text)
 
 
 class Located(NamedTuple):

@@ -138,8 +138,8 @@ def test_a_hundred_levels_are_too_many_and_ninety_are_not():
 
 def test_sizes_are_bounded(monkeypatch):
     monkeypatch.setattr(compose, "LARGEST_DOCUMENT", 100)
-    assert "larger" in problem("a: " + "x" * 200)[1]
-    assert Document("a: " + "x" * 200 + "\nb: 1\n").lines(("b",)) == (1, 2)
+    assert "larger" in problem("a: " + "x" * 2_000)[1]
+    assert Document("a: " + "x" * 2_000 + "\nb: 1\n").lines(("b",)) == (1, 2)
     monkeypatch.undo()
     monkeypatch.setattr(compose, "MOST_NODES", 100)
     assert "parts" in problem("a: [" + "x, " * 200 + "]")[1]
