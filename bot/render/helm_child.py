@@ -21,7 +21,7 @@ def main() -> int:
                 merge(values, values_from_yaml(stream.read()))
         for name, value, is_text in asked["parameters"]:
             merge(values, _parameter(name, value, is_text))
-        for name, path in asked["files"]:
+        for name, path in asked.get("files", []):
             with open(path, encoding="utf-8") as stream:
                 merge(values, _parameter(name, stream.read(), is_text=True))
         with Chart.load(asked["chart"]) as chart:
