@@ -86,21 +86,45 @@ def named(context: Context, workload: Workload) -> Host | None:
 
 
 def external(context: Context, workload: Workload) -> Host | None:
-    """The first host outside the cluster: a domain name that is no Service's, and no example."""
-    services = service_names(context)
+    """The first host outside the cluster: a domain name that is no Service's, or that an ExternalName Service stands for."""
+    aliases = _aliases(context)
     for host in hosts(context, workload):
-        top = host.name.rpartition(".")[2]
-        if (
-            "." in host.name
-            and top.isalpha()
-            and len(top) >= 2
-            and not _CLUSTER.search(host.name)
-            and not _EXAMPLES.search(host.name)
-            and not _service(host.name, workload.namespace, services)
-            and host.name.split(".")[1] not in context.snapshot.namespaces
-        ):
+        name, _, rest = host.name.partition(".")
+        alias = aliases.get((rest.split(".")[0] or workload.namespace, name)) if aliases else None
+        if alias is not None:
+            if is_external(context, alias, workload.namespace):
+                return Host(alias, host.port, f"{host.where} (Service `{name}`)")
+        elif is_external(context, host.name, workload.namespace):
             return host
     return None
+
+
+def is_external(context: Context, host: str, namespace: str) -> bool:
+    """Whether a host is a domain name outside of the cluster, and no example."""
+    top = host.rpartition(".")[2]
+    return (
+        "." in host
+        and top.isalpha()
+        and len(top) >= 2
+        and not _CLUSTER.search(host)
+        and not _EXAMPLES.search(host)
+        and not _service(host, namespace, service_names(context))
+        and host.split(".")[1] not in context.snapshot.namespaces
+    )
+
+
+def _aliases(context: Context) -> dict[tuple[str, str], str]:
+    """(namespace, name) of each ExternalName Service -> the host that it stands for."""
+
+    def make() -> dict[tuple[str, str], str]:
+        out = {}
+        for obj in context.snapshot.by_kind("Service"):
+            spec = _map(obj.value.get("spec"))
+            if spec.get("type") == "ExternalName" and type(spec.get("externalName")) is str:
+                out[(obj.namespace, obj.name)] = spec["externalName"].rstrip(".").lower()
+        return out
+
+    return context.once("aliases", make)  # type: ignore[no-any-return]
 
 
 def service_names(context: Context) -> frozenset[tuple[str, str]]:

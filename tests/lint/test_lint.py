@@ -206,6 +206,35 @@ def test_a_deny_elsewhere_that_leaves_half_of_a_path_is_seen() -> None:
     assert ("NP060", "NetworkPolicy shop/api") in found_by_a_change(text, text + DENY)
 
 
+CLOSED = """apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: shop}
+spec: {podSelector: {%s}, policyTypes: [Egress], egress: [{to: [{podSelector: {}}]}]}
+---
+"""
+ENTRY = """apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: stripe, namespace: shop}
+spec: {hosts: [api.stripe.com]%s}
+---
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CLOSED % "matchLabels: {app: api}" + ENTRY % "",  # web may go out, and be whom it is for
+        CLOSED % "" + ENTRY % ", location: MESH_INTERNAL",
+        CLOSED % "" + ENTRY % ", endpoints: [{address: 10.0.0.1}]",
+        CLOSED % "" + (ENTRY % "").replace("api.stripe.com", "api.shop.svc.cluster.local"),
+        CLOSED % "" + ENTRY % "" + POD.replace("labels: {", "labels: {istio: egressgateway, ") % ("gate", "gate"),
+    ],
+)
+def test_a_service_entry_that_somebody_can_use_is_left_alone(text: str) -> None:
+    assert [one for one in found_by_a_change(PODS, PODS + text) if one[0] == "NP005"] == []
+    assert ("NP005", "NetworkPolicy shop/deny") in found_by_a_change(PODS, PODS + CLOSED % "" + ENTRY % "")
+
+
 ADMIN = """---
 apiVersion: policy.networking.k8s.io/v1alpha2
 kind: ClusterNetworkPolicy
