@@ -95,6 +95,7 @@ class Run:
         self.scope = scope.scope(base, head, lowered, self.pods) if narrowed else None
         self.memo: dict[tuple[object, ...], Any] = {}
         self._world: World | None = None
+        self.contexts: dict[bool, Context] = {}
         self._numbered: tuple[Numbered | None] | None = None
         self.enforced = (lowered.base, lowered.head)
         self.chains = self.enforced
@@ -122,6 +123,12 @@ class Run:
         if found is None:
             found = self.memo[("peers", id(policy))] = _peers_of(policy)
         return found
+
+    def is_on_both(self, policy: Policy) -> bool:
+        """Whether both sides have the identical policy."""
+        if ("both",) not in self.memo:
+            self.memo[("both",)] = frozenset.intersection(*(frozenset(map(id, chain.policies)) for chain in self.enforced))
+        return id(policy) in self.memo[("both",)]
 
     def _strangers(self) -> tuple[Hypothetical, ...]:
         scrapers = dict.fromkeys(pod for side in self.snapshots for pod in operated_scrapers(side))
@@ -152,6 +159,13 @@ class Context:
         self.problems: tuple[Problem, ...] = run.lowered.problems_head if head else run.lowered.problems_base
         self._cache: dict[object, Any] = {}
         self._alone: Context | None = None
+        if type(self) is Context:
+            run.contexts[head] = self
+
+    @property
+    def opposite(self) -> Context:
+        """The other side."""
+        return self.run.contexts.get(not self.head) or Context(self.run, not self.head)
 
     @property
     def alone(self) -> Context:

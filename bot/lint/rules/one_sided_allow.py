@@ -64,7 +64,7 @@ def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
     # Only where every one of them is isolated can the rule open nothing.
     if not theirs or not own or theirs & ~context.isolated(other):
         return
-    if _is_opened(context, other, theirs, own, peer):
+    if _is_as_before(context, other, theirs, peer) or _is_opened(context, other, theirs, own, peer):
         return
     pods, mine = context.workloads(theirs), context.workloads(own)
     if pods[0].key == mine[0].key and _is_one(pods) and _is_one(mine):
@@ -72,6 +72,16 @@ def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
     by = isolator(context, other, lowest(theirs, 1)[0])
     if by is not None:
         yield _finding(context, peer, pods, mine, f"{by.policy.title} isolates {'it' if _is_one(pods) else 'them'}")
+
+
+def _is_as_before(context: Context, direction: str, theirs: int, peer: Peer) -> bool:
+    """Whether a comparison finds the same of the rule on the other side: nothing that it comes of differs."""
+    run, opposite = context.run, context.opposite
+    numbers = run.numbered
+    if run.scope is None or numbers is None or numbers.sides[0] != numbers.sides[1] or not run.is_on_both(peer.policy):
+        return False
+    allowing = context.allowing(direction)
+    return allowing is not None and allowing is opposite.allowing(direction) and not theirs & ~opposite.isolated(direction)
 
 
 def _is_opened(context: Context, direction: str, theirs: int, own: int, peer: Peer) -> bool:
