@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST_DOCUMENT = 1 << 20
 DEEPEST = 50
+DEEPEST_IN_FLOW = 10
 LONGEST_LINE = 1_000
 MOST_LINES = 50_000
 MOST_PLANS = 1_000
@@ -119,7 +120,7 @@ def parse(text: str) -> dict[str, Any] | list[Any] | None:
     steps, _, flows = plan
     values = list(map(memory.values.__getitem__, lines))
     for at in flows:
-        values[at] = values[at].copy()
+        values[at] = _copied(values[at])
     value: Any = None
     for keys, places, several in steps:
         if keys is None:
@@ -142,10 +143,7 @@ def marks(text: str) -> Marks | None:
         return None
     known = [Marks(number, number, None) for number in range(1, len(lines) + 1)]
     for at in plan.flows:
-        one_line = known[at]
-        value = memory.values[lines[at]]
-        inner = dict.fromkeys(value, one_line) if type(value) is dict else [one_line] * len(value)
-        known[at] = one_line._replace(parts=inner)
+        known[at] = _on_line(memory.values[lines[at]], at + 1)
     for (keys, places, _), first in zip(plan.steps, plan.firsts, strict=True):
         items = [known[at] for at in places]
         last = max(item.last for item in items)
@@ -176,17 +174,12 @@ def _plan(memory: _Memory, text: str, lines: list[str]) -> Plan | None:
 # --- Lines ---
 
 _START = re.compile(r"( *)((?:- +)*)")
-_KEY = r"[A-Za-z_][A-Za-z0-9_./-]*"
-_BEFORE_VALUE = re.compile(rf"({_KEY}):(?=[ ]|\Z)")
 _QUOTED = r'"[\x20\x21\x23-\x5b\x5d-\x7e]*"|' + r"'[\x20-\x26\x28-\x7e]*'"
 _WORD = r"[A-Za-z0-9_/.][A-Za-z0-9_/.-]*"
-_ITEM = rf"(?:{_QUOTED}|{_WORD})"
-_ONE_ITEM = re.compile(_ITEM)
-_ONE_PAIR = re.compile(rf"({_KEY}):[ ]+({_ITEM})")
+_BEFORE_VALUE = re.compile(rf"([A-Za-z0-9_][A-Za-z0-9_./-]*|{_QUOTED}):(?=[ ]|\Z)")
 _STRING = re.compile(_QUOTED)
-_LIST = re.compile(rf"\[[ ]*(?:{_ITEM}(?:[ ]*,[ ]+{_ITEM})*)?[ ]*\]")
-_MAPPING = re.compile(rf"\{{[ ]*(?:{_KEY}:[ ]+{_ITEM}(?:[ ]*,[ ]+{_KEY}:[ ]+{_ITEM})*)?[ ]*\}}")
-_ENCLOSED = {'"': _STRING, "'": _STRING, "[": _LIST, "{": _MAPPING}
+_IN_FLOW = re.compile(rf"[ ]*(?:([\[{{])|({_QUOTED}|{_WORD})(:[ ]+)?)")
+_AFTER_IN_FLOW = re.compile(r"[ ]*(,[ ]+|[\]}])")
 _BEGINS_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/.$(+")
 
 _NOTHING = Form((), 0, "", BLANK)
@@ -207,24 +200,26 @@ def _read(text: str) -> tuple[Form, Any] | None:
     key = ""
     found = _BEFORE_VALUE.match(rest)
     if found is not None:
-        key = intern(found[1])
-        if key in scalars.WORDS:
+        known = _key(found[1])
+        if known is None:
             return None
+        key = known
         rest = rest[found.end() :].lstrip(" ")
         if not rest or rest[0] == "#":
             return Form(dashes, at, key, OPEN), None
     elif not dashes or not rest:
         return None
     first = rest[0]
-    enclosed = _ENCLOSED.get(first)
-    if enclosed is not None:
-        closed = enclosed.match(rest)
-        if closed is None:
+    if first in "\"'":
+        closed = _STRING.match(rest)
+        if closed is None or not _is_comment(rest[closed.end() :]):
             return None
-        after = rest[closed.end() :]
-        if after and (after[0] != " " or after.lstrip(" ")[0] != "#"):
+        return Form(dashes, at, key, SCALAR), closed[0][1:-1]
+    if first in "[{":
+        flow = _flow(rest, 0, 0)
+        if flow is None or not _is_comment(rest[flow[1] :]):
             return None
-        return _enclosed(closed[0], dashes, at, key)
+        return Form(dashes, at, key, FLOW), flow[0]
     comment = rest.find(" #")
     if comment >= 0:
         rest = rest[:comment].rstrip(" ")
@@ -235,17 +230,74 @@ def _read(text: str) -> tuple[Form, Any] | None:
     return Form(dashes, at, key, SCALAR), _scalar(rest)
 
 
-def _enclosed(written: str, dashes: tuple[int, ...], column: int, key: str) -> tuple[Form, Any] | None:
-    first = written[0]
-    if first == "[":
-        return Form(dashes, column, key, FLOW), [_scalar(item) for item in _ONE_ITEM.findall(written[1:-1])]
-    if first == "{":
-        pairs = [(intern(name), _scalar(item)) for name, item in _ONE_PAIR.findall(written[1:-1])]
-        value = dict(pairs)
-        if len(value) != len(pairs) or not scalars.WORDS.keys().isdisjoint(value):
+def _is_comment(after: str) -> bool:
+    """Whether what follows a value on its line, without blanks at its end, is nothing or a comment."""
+    return not after or (after[0] == " " and after.lstrip(" ")[0] == "#")
+
+
+def _key(written: str) -> str | None:
+    """None for what is no string to Kubernetes, and for the empty one."""
+    key = _scalar(written)
+    return intern(key) if type(key) is str and key else None
+
+
+def _flow(text: str, at: int, depth: int) -> tuple[dict[str, Any] | list[Any], int] | None:
+    """The list or mapping that begins at a place of a line, and where it ends."""
+    if depth == DEEPEST_IN_FLOW:
+        return None
+    is_mapping, closing = text[at] == "{", "}" if text[at] == "{" else "]"
+    pairs: dict[str, Any] = {}
+    items: list[Any] = []
+    at += 1
+    empty = at + len(text[at:]) - len(text[at:].lstrip(" "))
+    if text[empty : empty + 1] == closing:
+        return (pairs if is_mapping else items), empty + 1
+    while True:
+        found = _IN_FLOW.match(text, at)
+        key: str | None = ""
+        if is_mapping:
+            if found is None or found[3] is None:
+                return None
+            key = _key(found[2])
+            if key is None or key in pairs:
+                return None
+            found = _IN_FLOW.match(text, found.end())
+        if found is None or found[3] is not None:
             return None
-        return Form(dashes, column, key, FLOW), value
-    return Form(dashes, column, key, SCALAR), written[1:-1]
+        value: Any
+        if found[1] is None:
+            value, at = _scalar(found[2]), found.end()
+        else:
+            inner = _flow(text, found.start(1), depth + 1)
+            if inner is None:
+                return None
+            value, at = inner
+        if is_mapping:
+            pairs[key or ""] = value
+        else:
+            items.append(value)
+        after = _AFTER_IN_FLOW.match(text, at)
+        if after is None:
+            return None
+        at = after.end()
+        if after[1] == closing:
+            return (pairs if is_mapping else items), at
+        if after[1][0] != ",":
+            return None
+
+
+def _copied(value: Any) -> Any:
+    """A flow collection, for a document of its own."""
+    if type(value) is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if type(value) is list else value
+
+
+def _on_line(value: Any, line: int) -> Marks:
+    """The marks of what stands on one line."""
+    if type(value) is dict:
+        return Marks(line, line, {key: _on_line(item, line) for key, item in value.items()})
+    return Marks(line, line, [_on_line(item, line) for item in value] if type(value) is list else None)
 
 
 def _scalar(written: str) -> object:

@@ -107,7 +107,22 @@ def test_every_document_at_hand_is_read_alike() -> None:
         "--- a: b\n",
         "a:\n- b\nc\n",
         "a:\n  b: 1\n- c\n",
-        '"a": b\n',
+        '"a": b\n"a": c\n',
+        "'': b\n",
+        "1: b\n",
+        "0x1f: b\n",
+        "1.5: b\n",
+        '"a\\n": b\n',
+        '"a" : b\n',
+        "a: {b: {c: 1, c: 2}}\n",
+        "a: {b: {1: 2}}\n",
+        "a: {b: c]\n",
+        "a: [b, c}\n",
+        "a: [b, ]\n",
+        "a: [{b: c}: d]\n",
+        "a: {b: c} d\n",
+        "a: [[b]]c\n",
+        "a: " + "[" * 30 + "]" * 30 + "\n",
         "a: b\n...\n",
         "- a: 1\n  - b\n",
         "a: 'b' c\n",
@@ -139,6 +154,8 @@ def test_other_styles_and_mistakes_are_left_to_the_parser(text: str) -> None:
         "a: 010\nb: 1e3\nc: .5\nd: 1_000\ne: yes\nf: y\ng: .inf\nh: 12:30\ni: 1.0\n",
         "a:\n  b:\n    c: 1\n\n  d: 2   \ne:   3\n",
         "a:\n- b:\n  - c\n  d:\n    e: 1\n",
+        "a: {b: {c: [d, {e: null}], f: {}}, g: [[], [1, 'x, y']]} # h\n",
+        "'y': 1\n\"a b: c\": 2\n01-a: 3\n1a: {'<<': 4, \"1\": 5}\n",
     ],
 )
 def test_plain_documents_are_taken(text: str) -> None:
@@ -261,11 +278,12 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_read_shares_nothing_that_changes() -> None:
-    text = "a: {b: c}\nd: [e]\nf:\n  g: h\n"
+    text = "a: {b: {c: [i]}}\nd: [e]\nf:\n  g: h\n"
     first: Any = plain.parse(text)
-    first["a"]["b"] = first["f"]["g"] = "changed"
+    first["a"]["b"]["c"].append("changed")
+    first["a"]["x"] = first["f"]["g"] = "changed"
     first["d"].append("changed")
-    assert plain.parse(text) == {"a": {"b": "c"}, "d": ["e"], "f": {"g": "h"}}
+    assert plain.parse(text) == {"a": {"b": {"c": ["i"]}}, "d": ["e"], "f": {"g": "h"}}
 
 
 def test_threads_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
