@@ -125,9 +125,9 @@ def test_variables_come_between_flags_and_the_config(
     assert '"cni": "kubernetes"' in capsys.readouterr().out
     assert cli.main([*arguments, "--cni", "flannel", "--fail-on", "never"]) == 0
     assert '"cni": "flannel"' in capsys.readouterr().out
-    monkeypatch.setenv("NETREACH_CNI", "wave")
+    monkeypatch.setenv("NETREACH_CNI", "unheard-of")
     assert cli.main(arguments) == 2
-    assert "NETREACH_CNI=unheard-of: not one of" in capsys.readouterr().err
+    assert "NETREACH_CNI=wave: not one of" in capsys.readouterr().err
 
 
 def test_paths_of_the_config(tmp_path: Path) -> None:
