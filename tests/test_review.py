@@ -127,7 +127,7 @@ def test_variables_come_between_flags_and_the_config(
     assert '"cni": "flannel"' in capsys.readouterr().out
     monkeypatch.setenv("NETREACH_CNI", "unheard-of")
     assert cli.main(arguments) == 2
-    assert "NETREACH_CNI=wave: not one of" in capsys.readouterr().err
+    assert "NETREACH_CNI=unheard-of: not one of" in capsys.readouterr().err
 
 
 def test_paths_of_the_config(tmp_path: Path) -> None:
