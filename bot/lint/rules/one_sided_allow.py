@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.lint import words
 from bot.lint.finding import ERROR, WARNING, Draft, Rule
@@ -15,7 +15,6 @@ from bot.reachability.numbered import lowest
 
 if TYPE_CHECKING:
     from bot.lint.context import Context, Peer
-    from bot.manifests.snapshot import Workload
 
 RULE = Rule(
     id="NP060",
@@ -48,6 +47,13 @@ spec:
 _EACH = 12
 
 
+class _Ends(NamedTuple):
+    """Some pods in words, and the key of the workload that they all are, if it is one."""
+
+    words: str
+    only: tuple[str, str, str] | None
+
+
 def check(context: Context) -> Iterator[Draft]:
     """Every allow rule for certain pods that the other end leaves without effect."""
     if not context.isolated("egress") or not context.isolated("ingress"):
@@ -66,12 +72,22 @@ def _peer(context: Context, peer: Peer) -> Iterator[Draft]:
         return
     if _is_as_before(context, other, theirs, peer) or _is_opened(context, other, theirs, own, peer):
         return
-    pods, mine = context.workloads(theirs), context.workloads(own)
-    if pods[0].key == mine[0].key and _is_one(pods) and _is_one(mine):
+    pods, mine = _ends(context, theirs), _ends(context, own)
+    if pods.only is not None and pods.only == mine.only:
         return
     by = isolator(context, other, lowest(theirs, 1)[0])
     if by is not None:
-        yield _finding(context, peer, pods, mine, f"{by.policy.title} isolates {'it' if _is_one(pods) else 'them'}")
+        yield _finding(context, peer, pods, mine, f"{by.policy.title} isolates {'it' if pods.only else 'them'}")
+
+
+def _ends(context: Context, bits: int) -> _Ends:
+    memo = context.run.memo
+    at = "ends", id(context.pods), bits
+    if at not in memo:
+        pods = context.workloads(bits)
+        one = all(pod.key == pods[0].key for pod in pods)
+        memo[at] = _Ends(words.workloads(pods), pods[0].key if one else None)
+    return memo[at]  # type: ignore[no-any-return]
 
 
 def _is_as_before(context: Context, direction: str, theirs: int, peer: Peer) -> bool:
@@ -81,7 +97,9 @@ def _is_as_before(context: Context, direction: str, theirs: int, peer: Peer) -> 
     if run.scope is None or numbers is None or numbers.sides[0] != numbers.sides[1] or not run.is_on_both(peer.policy):
         return False
     allowing = context.allowing(direction)
-    return allowing is not None and allowing is opposite.allowing(direction) and not theirs & ~opposite.isolated(direction)
+    return (
+        allowing is not None and allowing is opposite.allowing(direction) and not theirs & ~opposite.isolated(direction)
+    )
 
 
 def _is_opened(context: Context, direction: str, theirs: int, own: int, peer: Peer) -> bool:
@@ -103,21 +121,17 @@ def _is_opened(context: Context, direction: str, theirs: int, own: int, peer: Pe
     return any(context.opens(direction, slot, mask) & own for slot in pods)
 
 
-def _finding(context: Context, peer: Peer, pods: Sequence[Workload], mine: Sequence[Workload], why: str) -> Draft:
+def _finding(context: Context, peer: Peer, pods: _Ends, mine: _Ends, why: str) -> Draft:
     ports = _ports(peer)
     known = context.run.snapshots[0].objects.get(peer.object.key) is peer.object
     if peer.direction == "ingress":
-        message = f"{words.workloads(pods)} may not send to {words.workloads(mine)}{ports}: no egress rule allows it, and {why}"
-        fix = f"allow the egress of {words.workloads(pods)} to {words.workloads(mine)}{ports}"
+        message = f"{pods.words} may not send to {mine.words}{ports}: no egress rule allows it, and {why}"
+        fix = f"allow the egress of {pods.words} to {mine.words}{ports}"
     else:
-        lets = "lets" if _is_one(pods) else "let"
-        message = f"{words.workloads(pods)} {lets} nothing in from {words.workloads(mine)}{ports}: no ingress rule allows it, and {why}"
-        fix = f"allow the ingress of {words.workloads(pods)} from {words.workloads(mine)}{ports}"
+        lets = "lets" if pods.only else "let"
+        message = f"{pods.words} {lets} nothing in from {mine.words}{ports}: no ingress rule allows it, and {why}"
+        fix = f"allow the ingress of {pods.words} from {mine.words}{ports}"
     return Draft(RULE, WARNING if known else ERROR, peer.object, peer.path, message, fix)
-
-
-def _is_one(pods: Sequence[Workload]) -> bool:
-    return all(pod.key == pods[0].key for pod in pods)
 
 
 def _ports(peer: Peer) -> str:
