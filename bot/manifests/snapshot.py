@@ -76,6 +76,8 @@ class Snapshot:
         if obj.pointer or file in self.made:
             file, (first, _) = self.location(obj)
             return file, first
+        if obj.document.text[:1].isalpha():
+            return file, start
         for number, text in enumerate(obj.document.text.split("\n", 200)):
             if text.strip() and not text.lstrip().startswith(("#", "---", "%")):
                 return file, start + number

@@ -160,6 +160,7 @@ class _Search:
         self._partners_of: dict[tuple[int, str], dict[_Wanted, None]] = {}
         self._memo: dict[tuple[int, bool], tuple[Expr, list[_Wanted] | None]] = {}
         self._by_namespace: dict[str, list[Workload]] | None = None
+        self._by_label: dict[str, tuple[int, dict[tuple[str, str], int], dict[str, int]]] = {}
         self._seen: dict[tuple[str, tuple[tuple[str, str], ...]], set[tuple[str | None, ...]]] = {}
         self.ordered = {
             tier.name
@@ -262,10 +263,26 @@ class _Search:
         """Whether a known workload of the namespace has these labels."""
         if wanted.namespace is None:
             return False
-        return any(
-            all(workload.labels.get(key) == value for key, value in wanted.labels)
-            for workload in self._known(wanted.namespace)
-        )
+        everyone, having, keyed = self._labelled(wanted.namespace)
+        for key, value in wanted.labels:
+            everyone &= ~keyed.get(key, 0) if value is None else having.get((key, value), 0)
+        return everyone != 0
+
+    def _labelled(self, namespace: str) -> tuple[int, dict[tuple[str, str], int], dict[str, int]]:
+        """The known workloads of a namespace as bits: all, by label, and by key of any value."""
+        found = self._by_label.get(namespace)
+        if found is None:
+            having: dict[tuple[str, str], int] = {}
+            keyed: dict[str, int] = {}
+            everyone = 0
+            for at, workload in enumerate(self._known(namespace)):
+                bit = 1 << at
+                everyone |= bit
+                for key, value in workload.labels.items():
+                    having[key, value] = having.get((key, value), 0) | bit
+                    keyed[key] = keyed.get(key, 0) | bit
+            found = self._by_label[namespace] = (everyone, having, keyed)
+        return found
 
     def _with_partners(self, found: list[_Wanted], role: int, known_too: bool) -> list[_Wanted]:
         """The pods alone, with each partner, and (in a small review) with every set of partners that fits the budget."""
