@@ -103,7 +103,10 @@ class Run:
         if self.scope is not None:
             judged = self.scope.judged
             self.enforced = (scope.chain(lowered.base, judged), scope.chain(lowered.head, judged))
-            self.chains = (scope.chain(self.enforced[0], self.scope.reported), scope.chain(self.enforced[1], self.scope.reported))
+            self.chains = (
+                scope.chain(self.enforced[0], self.scope.reported),
+                scope.chain(self.enforced[1], self.scope.reported),
+            )
             self.judged = (scope.part(base, judged), scope.part(head, judged))
 
     @property
@@ -127,7 +130,9 @@ class Run:
     def is_on_both(self, policy: Policy) -> bool:
         """Whether both sides have the identical policy."""
         if ("both",) not in self.memo:
-            self.memo[("both",)] = frozenset.intersection(*(frozenset(map(id, chain.policies)) for chain in self.enforced))
+            self.memo[("both",)] = frozenset.intersection(
+                *(frozenset(map(id, chain.policies)) for chain in self.enforced)
+            )
         return id(policy) in self.memo[("both",)]
 
     def _strangers(self) -> tuple[Hypothetical, ...]:
@@ -373,7 +378,11 @@ class Context:
         if not asked or self.selected(peer.other) or self.is_beside_namespaces(peer):
             return []
         found = [w for w in self.run.pods[self.head].candidates(asked) if all(holds(part, w.labels) for part in asked)]
-        return found if len({w.namespace for w in found}) <= 3 and not any(w.namespace == peer.object.namespace for w in found) else []
+        return (
+            found
+            if len({w.namespace for w in found}) <= 3 and not any(w.namespace == peer.object.namespace for w in found)
+            else []
+        )
 
     def is_beside_namespaces(self, peer: Peer) -> bool:
         """Whether the item before or behind is a namespaceSelector alone: what peer-list-split speaks of."""
@@ -416,24 +425,43 @@ class Context:
             for checkpoint in self.enforced.checkpoints
             for tier in checkpoint.tiers
         }
-        found: list[tuple[Policy, int, Origin]] = []
+        numbers = self.run.numbered
+        chains = self.run.enforced
+        alike = (
+            numbers is not None
+            and numbers.sides[0] == numbers.sides[1]
+            and chains[0].checkpoints == chains[1].checkpoints
+        )
+        memo = self.run.memo if alike else {}
         union = 0
-        numbers, slots = self.run.numbered, self.slots
-        number = numbers.bits if numbers is not None else None
+        found: list[tuple[Policy, int, Origin]] = []
         for policy in self.enforced.policies:
             if policy.staged:
                 continue
-            for section in policy.sections:
-                if section.checkpoint != direction or ends.get((direction, section.tier)) != "deny":
-                    continue
-                for isolation in section.isolates:
-                    expr = isolation.source if direction == "egress" else isolation.destination
-                    known = number(expr) if number is not None else None
-                    bits = self.bits(expr) if known is None else known & slots
-                    if bits:
-                        union |= bits
-                        found.append((policy, bits, isolation.origin))
+            at = "isolates", direction, id(policy)
+            if at not in memo:
+                memo[at] = self._isolates(policy, direction, ends)
+            for bits, origin in memo[at]:
+                union |= bits
+                found.append((policy, bits, origin))
         return union, found
+
+    def _isolates(
+        self, policy: Policy, direction: str, ends: Mapping[tuple[str, str], str]
+    ) -> tuple[tuple[int, Origin], ...]:
+        """Which slots one policy isolates in a direction, and where it says so."""
+        out: list[tuple[int, Origin]] = []
+        numbers = self.run.numbered
+        for section in policy.sections:
+            if section.checkpoint != direction or ends.get((direction, section.tier)) != "deny":
+                continue
+            for isolation in section.isolates:
+                expr = isolation.source if direction == "egress" else isolation.destination
+                known = numbers.bits(expr) if numbers is not None else None
+                bits = self.bits(expr) if known is None else known & self.slots
+                if bits:
+                    out.append((bits, isolation.origin))
+        return tuple(out)
 
     def allowed(self, direction: str, slot: int, point: int | None = None) -> int:
         """The slots that may send to `slot` by their own egress policies (or receive from it by their own ingress ones).
@@ -488,7 +516,9 @@ class Context:
     def address_slots(self, text: str) -> list[int]:
         """The slots of an address that no endpoint is known to have."""
         point = address_line.parse_address(text)
-        return [slot for slot, ranges in self.once("addresses", self._addresses) if any(a <= point <= b for a, b in ranges)]
+        return [
+            slot for slot, ranges in self.once("addresses", self._addresses) if any(a <= point <= b for a, b in ranges)
+        ]
 
     def _addresses(self) -> list[tuple[int, Any]]:
         universe = self.run.world.universe

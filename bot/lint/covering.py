@@ -61,7 +61,9 @@ def rule_covers(outer: Rule, inner: Rule) -> bool:
 
 def peer_covers(outer: Peer, inner: Peer) -> bool:
     """Whether a peer with its ports allows all that another does."""
-    return outer.direction == inner.direction and all(any(rule_covers(one, rule) for one in outer.rules) for rule in inner.rules)
+    return outer.direction == inner.direction and all(
+        any(rule_covers(one, rule) for one in outer.rules) for rule in inner.rules
+    )
 
 
 def covering(peers: Iterable[Peer], inner: Peer) -> Peer | None:

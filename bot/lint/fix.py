@@ -56,7 +56,9 @@ def fixes(snapshot: Snapshot, drafts: Iterable[Draft], contents: Mapping[str, by
             texts[file] = contents[file].decode("utf-8", "surrogateescape").split("\n")
         text = found[0].object.document.text
         fresh, done = _document(text, found, names)
-        left += [f"{draft.rule.id} in {file}:{line}: the edit does not fit there" for draft in found if draft not in done]
+        left += [
+            f"{draft.rule.id} in {file}:{line}: the edit does not fit there" for draft in found if draft not in done
+        ]
         if done and _replace(texts[file], line, text, fresh):
             rules.setdefault(file, []).extend(draft.rule.id for draft in done)
         elif done:

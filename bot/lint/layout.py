@@ -74,7 +74,11 @@ def _flowing(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     out = CommentedMap((key, _flowing(item)) for key, item in value.items())
-    if value and not any(isinstance(item, (dict, list)) for item in value.values()) and set(value) <= {"protocol", "port"}:
+    if (
+        value
+        and not any(isinstance(item, (dict, list)) for item in value.values())
+        and set(value) <= {"protocol", "port"}
+    ):
         out.fa.set_flow_style()
     return out
 

@@ -82,7 +82,9 @@ class Pods:
 
     def candidates(self, asked: Sequence[Expr]) -> Sequence[Workload]:
         """The workloads of all namespaces that have the first label with a value that is asked for; all where none is."""
-        first = next((part for part in asked if isinstance(part, Label) and part.operator == "in" and part.scope == "pod"), None)
+        first = next(
+            (part for part in asked if isinstance(part, Label) and part.operator == "in" and part.scope == "pod"), None
+        )
         if first is None:
             return self.snapshot.workloads
         index = self._index(first.key)
@@ -137,10 +139,18 @@ class Pods:
 
     def _among(self, namespaces: Sequence[str] | Mapping[str, object], parts: tuple[Expr, ...]) -> list[Workload]:
         plain = [(part.key, part.values) for part in parts if isinstance(part, Label) and part.operator == "in"]
-        if self._attributes is None and len(plain) == len(parts) and all(getattr(part, "scope", "") == "pod" for part in parts):
+        if (
+            self._attributes is None
+            and len(plain) == len(parts)
+            and all(getattr(part, "scope", "") == "pod" for part in parts)
+        ):
             if plain and sum(len(self.by_namespace.get(name, ())) for name in namespaces) > _MANY:
                 wanted = frozenset(namespaces)
-                return [w for w in self.candidates(parts) if w.namespace in wanted and not w.host_network and _has(w.labels, plain)]
+                return [
+                    w
+                    for w in self.candidates(parts)
+                    if w.namespace in wanted and not w.host_network and _has(w.labels, plain)
+                ]
             return [
                 workload
                 for name in namespaces
@@ -173,7 +183,10 @@ class Pods:
         if isinstance(expr, InNamespace):
             return expr.namespace == workload.namespace
         if isinstance(expr, HasPort):
-            return any((expr.name, expr.protocol, expr.number) == port for port in ((p.name, p.protocol, p.number) for p in workload.ports))
+            return any(
+                (expr.name, expr.protocol, expr.number) == port
+                for port in ((p.name, p.protocol, p.number) for p in workload.ports)
+            )
         return possibly and expr.tag in ("maybe", "in-addresses")
 
     def _of(self, scope: str, workload: Workload) -> Mapping[str, str]:
@@ -191,7 +204,9 @@ class Pods:
 def both_pods(base: Snapshot, head: Snapshot, vocabulary: Vocabulary) -> tuple[Pods, Pods]:
     """Those of both sides; of one alone where policies can tell no difference."""
     before = Pods(base, vocabulary, False)
-    same = vocabulary.base_attributes is None and base.workloads == head.workloads and base.namespaces == head.namespaces
+    same = (
+        vocabulary.base_attributes is None and base.workloads == head.workloads and base.namespaces == head.namespaces
+    )
     return before, before if same else Pods(head, vocabulary, True)
 
 

@@ -10,7 +10,9 @@ from bot.policies.model import And, Everything, Expr, InNamespace, Kind, Label, 
 if TYPE_CHECKING:
     from bot.manifests.snapshot import Workload
 
-SYNONYMS = frozenset({"app", "app.kubernetes.io/name", "k8s-app", "name", "run", "component", "app.kubernetes.io/component"})
+SYNONYMS = frozenset(
+    {"app", "app.kubernetes.io/name", "k8s-app", "name", "run", "component", "app.kubernetes.io/component"}
+)
 _MOST = 2_000
 
 

@@ -88,7 +88,9 @@ def _makes_pods(rule: Any) -> bool:
     """Whether a rule of a Role lets somebody make pods: agents of Jenkins, notebooks of JupyterHub, workers of Airflow."""
     if "" not in listed(rule, "apiGroups"):
         return False
-    return bool({"pods", "*"} & {*map(str, listed(rule, "resources"))} and {"create", "*"} & {*map(str, listed(rule, "verbs"))})
+    return bool(
+        {"pods", "*"} & {*map(str, listed(rule, "resources"))} and {"create", "*"} & {*map(str, listed(rule, "verbs"))}
+    )
 
 
 def _target(obj: Object) -> str:
@@ -106,7 +108,10 @@ def may_match(context: Context, namespace: str, expr: Expr) -> bool:
         return True
     return any(
         all(
-            not isinstance(part, Label) or part.key not in labels or labels[part.key] in part.values or part.operator == "exists"
+            not isinstance(part, Label)
+            or part.key not in labels
+            or labels[part.key] in part.values
+            or part.operator == "exists"
             for part in asked
         )
         and (not labels or not asked or any(isinstance(part, Label) and part.key in labels for part in asked))
@@ -125,4 +130,6 @@ def is_negated(expr: Expr, workloads: Iterable[Workload]) -> bool:
     """Whether only what is asked to be absent keeps it from matching: that no pod is such is what is wanted."""
     asked = labels_asked(expr) or []
     positive = [part for part in asked if not isinstance(part, Not)]
-    return len(positive) < len(asked) and any(all(holds(part, workload.labels) for part in positive) for workload in workloads)
+    return len(positive) < len(asked) and any(
+        all(holds(part, workload.labels) for part in positive) for workload in workloads
+    )

@@ -43,7 +43,9 @@ def _rules(context: Context) -> Iterator[PortRule]:
         for item in view.items:
             if not item.ports or item.direction not in view.types:
                 continue
-            listed = tuple(((*item.path, "ports", at), port) for at, port in enumerate(item.value["ports"]) if type(port) is dict)
+            listed = tuple(
+                ((*item.path, "ports", at), port) for at, port in enumerate(item.value["ports"]) if type(port) is dict
+            )
             if item.direction == "ingress":
                 yield PortRule(view.object, view, item, own, listed, True)
                 continue
@@ -114,7 +116,9 @@ def services(context: Context) -> dict[str, list[tuple[Object, dict[str, Any], l
             selector = spec.get("selector") if type(spec) is dict else None
             ports = spec.get("ports") if type(spec) is dict else None
             if type(selector) is dict and selector and type(ports) is list:
-                out.setdefault(obj.namespace, []).append((obj, selector, [port for port in ports if type(port) is dict]))
+                out.setdefault(obj.namespace, []).append(
+                    (obj, selector, [port for port in ports if type(port) is dict])
+                )
         return out
 
     return context.once("services", make)  # type: ignore[no-any-return]

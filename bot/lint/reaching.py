@@ -55,7 +55,9 @@ def scrapers(context: Context) -> int:
     """The slots of Prometheus pods, in Git or made by an operator."""
 
     def make() -> int:
-        slots = _numbers(context, [workload for key in SCRAPER_KEYS for workload in context.labelled(key, ("prometheus",))])
+        slots = _numbers(
+            context, [workload for key in SCRAPER_KEYS for workload in context.labelled(key, ("prometheus",))]
+        )
         for pod in operated_scrapers(context.snapshot):
             for slot in context.standing_in(pod):
                 slots |= 1 << slot
@@ -122,7 +124,11 @@ def slots_of(context: Context, namespace: str, selector: dict[str, str]) -> Iter
     from bot.lint.context import slots_by_namespace
 
     for slot, workload in slots_by_namespace(context).get(namespace, ()):
-        if not workload.host_network and selector and all(workload.labels.get(key) == value for key, value in selector.items()):
+        if (
+            not workload.host_network
+            and selector
+            and all(workload.labels.get(key) == value for key, value in selector.items())
+        ):
             yield slot, workload
 
 

@@ -143,7 +143,17 @@ def _finding(draft: Draft, context: Context, config: Settings | None) -> Finding
         if name in (rule.id, rule.name):
             severity = chosen
     file, lines = _place(draft, context)
-    return Finding(rule.id, rule.name, severity, title(draft.object), file, lines, draft.message, draft.fix or rule.fix, docs(rule.id))
+    return Finding(
+        rule.id,
+        rule.name,
+        severity,
+        title(draft.object),
+        file,
+        lines,
+        draft.message,
+        draft.fix or rule.fix,
+        docs(rule.id),
+    )
 
 
 def _place(draft: Draft, context: Context) -> tuple[str, tuple[int, int]]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bot.manifests.snapshot import Object, Workload
     from bot.policies.model import Chain, Expr, Isolation, Lowered, Policy, Rule, Section
 
-_WITHOUT_EFFECT = frozenset({"ClusterRole", "CustomResourceDefinition", "StorageClass", "PersistentVolume", "PriorityClass"})
+_WITHOUT_EFFECT = frozenset(
+    {"ClusterRole", "CustomResourceDefinition", "StorageClass", "PersistentVolume", "PriorityClass"}
+)
 _SYSTEM = "kube-system"
 _CALLERS = (*sorted(CONTROLLERS), "prometheus")
 SCRAPER_KEYS = ("app.kubernetes.io/name", "app", "k8s-app")
@@ -73,7 +75,9 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     reported = changed | _of_cluster(touched.wide, differing, pods, everywhere)
     if populated:
         for at, policy in policies.items():
-            if at not in fresh and any(_looks_into(expr, populated, side) for expr in _peers(policy) for side in (base, head)):
+            if at not in fresh and any(
+                _looks_into(expr, populated, side) for expr in _peers(policy) for side in (base, head)
+            ):
                 reported.add(policy.key[1])
                 fresh.add(at)
     fresh.update(at for at, policy in policies.items() if policy.key[1] in stirred)
@@ -103,7 +107,9 @@ def scope(base: Snapshot, head: Snapshot, lowered: Lowered, pods: tuple[Pods, Po
     return found(frozenset(judged))
 
 
-def _of_cluster(wide: Sequence[Object], differing: Sequence[Policy], pods: tuple[Pods, Pods], everywhere: frozenset[str]) -> set[str]:
+def _of_cluster(
+    wide: Sequence[Object], differing: Sequence[Policy], pods: tuple[Pods, Pods], everywhere: frozenset[str]
+) -> set[str]:
     """The namespaces that objects of the cluster which differ are about: those that they name, and some of those that they select."""
     out: set[str] = set()
     for obj in wide:
@@ -195,7 +201,8 @@ def _looks_into(expr: Expr, namespaces: set[str], side: Snapshot) -> bool:
     if asked is None:
         return True
     return any(
-        name not in side.namespaces or all(holds(part, side.namespaces[name].labels) for part in asked) for name in namespaces
+        name not in side.namespaces or all(holds(part, side.namespaces[name].labels) for part in asked)
+        for name in namespaces
     )
 
 

@@ -34,7 +34,9 @@ def check(context: Context) -> Iterator[Draft]:
     """Every such peer of a NetworkPolicy."""
     for view in context.views:
         for item in view.items:
-            if item.direction not in view.types or (item.ports and all(port.get("port") in (53, "dns") for port in item.ports)):
+            if item.direction not in view.types or (
+                item.ports and all(port.get("port") in (53, "dns") for port in item.ports)
+            ):
                 continue
             field = "from" if item.direction == "ingress" else "to"
             for at, peer in enumerate(item.peers):

@@ -37,7 +37,11 @@ spec:
 def check(context: Context) -> Iterator[Draft]:
     """Every such policy."""
     for policy in context.chain.policies:
-        spec = policy.object.value.get("spec") if policy.object is not None and policy.object.kind == "NetworkPolicy" else None
+        spec = (
+            policy.object.value.get("spec")
+            if policy.object is not None and policy.object.kind == "NetworkPolicy"
+            else None
+        )
         view = context.view(policy) if type(spec) is dict and spec.get("podSelector") == {} else None
         if view is None or view.types != ("ingress",) or view.items:
             continue

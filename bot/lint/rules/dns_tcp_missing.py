@@ -38,7 +38,12 @@ def check(context: Context) -> Iterator[Draft]:
     """Every such rule, once."""
     seen: set[tuple[int, Path]] = set()
     for peer in context.peers:
-        if peer.direction != "egress" or peer.rules[0].action != "allow" or len(peer.rules) != 1 or peer.rules[0].traffic != _UDP:
+        if (
+            peer.direction != "egress"
+            or peer.rules[0].action != "allow"
+            or len(peer.rules) != 1
+            or peer.rules[0].traffic != _UDP
+        ):
             continue
         at = (id(peer.object), item_of(peer.path))
         udp, tcp = context.dns_allowed
@@ -51,7 +56,13 @@ def check(context: Context) -> Iterator[Draft]:
 def _edit(peer: Peer, path: Path) -> Edit | None:
     value: object = peer.object.value
     for step in (*path, "ports"):
-        value = value[step] if type(value) is list and isinstance(step, int) else value.get(step) if type(value) is dict else None
+        value = (
+            value[step]
+            if type(value) is list and isinstance(step, int)
+            else value.get(step)
+            if type(value) is dict
+            else None
+        )
     if peer.object.kind != "NetworkPolicy" or type(value) is not list:
         return None
     return Edit("append", (*path, "ports"), {"protocol": "TCP", "port": 53})

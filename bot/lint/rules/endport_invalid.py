@@ -58,4 +58,12 @@ def _judged(obj: Any, path: Path, port: dict[str, Any]) -> Iterator[Draft]:
         # Of as many digits they stand in the wrong order; else a digit is missing, and nobody knows of which.
         turned = len(str(first)) == len(str(last))
         edit = Edit("set", path, {**port, "port": last, "endPort": first}) if turned else None
-        yield Draft(RULE, ERROR, obj, path, f"`endPort: {last}` is smaller than `port: {first}`", f"from {last} to {first}", edit)
+        yield Draft(
+            RULE,
+            ERROR,
+            obj,
+            path,
+            f"`endPort: {last}` is smaller than `port: {first}`",
+            f"from {last} to {first}",
+            edit,
+        )

@@ -49,7 +49,9 @@ def check(context: Context) -> Iterator[Draft]:
             continue
         found: dict[tuple[object, ...], tuple[str, Isolator, list[str]]] = {}
         for backend in exposure.backends:
-            if backend.selector and any(context.is_told(obj) for obj in (exposure.object, backend.service) if obj is not None):
+            if backend.selector and any(
+                context.is_told(obj) for obj in (exposure.object, backend.service) if obj is not None
+            ):
                 blocked = _blocked(context, exposure, backend)
                 if blocked is not None:
                     name, by = blocked

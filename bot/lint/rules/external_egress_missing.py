@@ -70,13 +70,20 @@ def check(context: Context) -> Iterator[Draft]:
 
 def _entries(context: Context, told: set[str]) -> Iterator[Draft]:
     """Entries for hosts outside (istio.io, Service Entry: MESH_EXTERNAL unless it says otherwise) in namespaces that nobody leaves."""
-    entries = [obj for obj in context.snapshot.by_kind("ServiceEntry") if obj.api_version.startswith("networking.istio.io/")]
+    entries = [
+        obj for obj in context.snapshot.by_kind("ServiceEntry") if obj.api_version.startswith("networking.istio.io/")
+    ]
     if not entries or context.run.pods[context.head].labelled("istio", ("egressgateway",)):
         return
     for obj in entries:
         spec = obj.value.get("spec")
         listed = spec.get("hosts") if type(spec) is dict else None
-        if type(listed) is not list or spec.get("location") == "MESH_INTERNAL" or spec.get("endpoints") or spec.get("workloadSelector"):
+        if (
+            type(listed) is not list
+            or spec.get("location") == "MESH_INTERNAL"
+            or spec.get("endpoints")
+            or spec.get("workloadSelector")
+        ):
             continue
         names = [name.removeprefix("*.").lower() for name in listed if type(name) is str]
         outside = [name for name in names if name not in told and is_external(context, name, obj.namespace)]
@@ -89,7 +96,9 @@ def _entries(context: Context, told: set[str]) -> Iterator[Draft]:
         by = isolator(context, "egress", slots[0])
         if by is not None and context.is_told(by.object):
             entry = f"ServiceEntry `{obj.namespace}/{obj.name}`"
-            message = f"{entry} is for `{outside[0]}`, and no policy lets any pod of `{obj.namespace}` out of the cluster"
+            message = (
+                f"{entry} is for `{outside[0]}`, and no policy lets any pod of `{obj.namespace}` out of the cluster"
+            )
             yield Draft(RULE, WARNING, by.object, by.path, message, f"allow egress to {outside[0]}", about=entry)
 
 

@@ -45,7 +45,9 @@ def check(context: Context) -> Iterator[Draft]:
     for exposure in context.exposures:
         if exposure.kind == "Ingress" and controllers(context):
             for backend in exposure.backends:
-                if backend.selector and any(context.is_told(obj) for obj in (exposure.object, backend.service) if obj is not None):
+                if backend.selector and any(
+                    context.is_told(obj) for obj in (exposure.object, backend.service) if obj is not None
+                ):
                     yield from _backend(context, exposure, backend)
 
 

@@ -57,13 +57,23 @@ def check(context: Context) -> Iterator[Draft]:
                 whose = "Services" if covers(services, cidr[1]) else "pods" if covers(pods, cidr[1]) else ""
                 if whose:
                     path = (*item.path, field, at, "ipBlock", "cidr")
-                    yield Draft(RULE, WARNING, view.object, path, f"{cidr[0]} is an address range of {whose}{_but(context, whose)}")
+                    yield Draft(
+                        RULE,
+                        WARNING,
+                        view.object,
+                        path,
+                        f"{cidr[0]} is an address range of {whose}{_but(context, whose)}",
+                    )
 
 
 def _but(context: Context, whose: str) -> str:
     if whose == "Services":
         return ", which policies see only after it was replaced by a pod's"
-    return "; pods are matched by labels alone here" if not context.lowered.vocabulary.cidr_meets_pods else ", which change"
+    return (
+        "; pods are matched by labels alone here"
+        if not context.lowered.vocabulary.cidr_meets_pods
+        else ", which change"
+    )
 
 
 def _cidr(block: Any) -> tuple[str, Intervals] | None:

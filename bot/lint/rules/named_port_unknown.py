@@ -45,7 +45,9 @@ def check(context: Context) -> Iterator[Draft]:
                 continue
             numbers = numbers_of(rule.pods, name, protocol)
             if not numbers:
-                known = sorted({own.name for pod in rule.pods for own in pod.ports if own.name and own.protocol == protocol})
+                known = sorted(
+                    {own.name for pod in rule.pods for own in pod.ports if own.name and own.protocol == protocol}
+                )
                 meant = next((own for own in known if context.speller.is_typo(name, own)), None)
                 hint = f"; did you mean `{meant}`?" if meant else ""
                 if known and not meant:
@@ -56,4 +58,6 @@ def check(context: Context) -> Iterator[Draft]:
                 yield Draft(RULE, ERROR, rule.object, path, message, f"`{meant}`" if meant else "", about=name)
             elif len(numbers) > 1 and all(declares(pod, name, protocol) for pod in rule.pods):
                 message = f"`{name}` is {words.listed([str(number) for number in numbers])}, by the pod"
-                yield Draft(RULE, INFO, rule.object, path, message, "make sure that every one of them is meant", about=name)
+                yield Draft(
+                    RULE, INFO, rule.object, path, message, "make sure that every one of them is meant", about=name
+                )

@@ -49,7 +49,9 @@ def check(context: Context) -> Iterator[Draft]:
                         nearly[name] = next((other for other in known if context.speller.is_typo(name, other)), None)
                     meant = nearly[name]
                     if meant is not None:
-                        yield _finding(peer, ERROR, f"there is no namespace `{name}`; did you mean `{meant}`?", _NAME, name, meant)
+                        yield _finding(
+                            peer, ERROR, f"there is no namespace `{name}`; did you mean `{meant}`?", _NAME, name, meant
+                        )
                         break
             continue
         asked = labels_asked(peer.other, "namespace")
@@ -78,13 +80,21 @@ def _unmatched(context: Context, peer: Peer, asked: list[Expr]) -> Iterator[Draf
     first = next((part for part in asked if isinstance(part, Label)), None)
     if first is not None and any(first.key in other.labels for other in known.values() if other.object is not None):
         message = f"`{words.selector(peer.other, 'namespace')}` selects no namespace of this repository"
-        yield Draft(RULE, WARNING, peer.object, peer.path, message, "use a label that the namespace has", about=first.key)
+        yield Draft(
+            RULE, WARNING, peer.object, peer.path, message, "use a label that the namespace has", about=first.key
+        )
 
 
 def _finding(peer: Peer, severity: str, message: str, key: str, value: str, meant: str) -> Draft:
     at = (*peer.path, "namespaceSelector", "matchLabels")
     labels: object = peer.object.value
     for step in at:
-        labels = labels[step] if type(labels) is list and isinstance(step, int) else labels.get(step) if type(labels) is dict else None
+        labels = (
+            labels[step]
+            if type(labels) is list and isinstance(step, int)
+            else labels.get(step)
+            if type(labels) is dict
+            else None
+        )
     edit = Edit("set", at, {_NAME: meant}) if labels == {key: value} else None
     return Draft(RULE, severity, peer.object, peer.path, message, f"select it by `{_NAME}: {meant}`", edit, value)

@@ -48,7 +48,9 @@ def check(context: Context) -> Iterator[Draft]:
         names = sorted({workload.namespace for workload in elsewhere})
         asked = words.selector(peer.other)
         places = words.listed([f"`{name}`" for name in names])
-        message = f"`{asked}` matches no pod in `{peer.object.namespace}`; {words.workloads(elsewhere)} in {places} would"
+        message = (
+            f"`{asked}` matches no pod in `{peer.object.namespace}`; {words.workloads(elsewhere)} in {places} would"
+        )
         selector = {"matchLabels": {"kubernetes.io/metadata.name": names[0]}}
         edit = Edit("set", (*peer.path, "namespaceSelector"), selector) if len(names) == 1 else None
         fix = f"add `namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {names[0]}}}}}` to the same item"

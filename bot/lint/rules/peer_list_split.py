@@ -86,5 +86,8 @@ def _item(context: Context, view: View, item: Item, peers: dict[tuple[int, objec
 def _is_pair(first: Any, second: Any) -> bool:
     if type(first) is not dict or type(second) is not dict:
         return False
-    kinds = [{key for key in ("namespaceSelector", "podSelector", "ipBlock") if peer.get(key) is not None} for peer in (first, second)]
+    kinds = [
+        {key for key in ("namespaceSelector", "podSelector", "ipBlock") if peer.get(key) is not None}
+        for peer in (first, second)
+    ]
     return kinds in ([{"namespaceSelector"}, {"podSelector"}], [{"podSelector"}, {"namespaceSelector"}])

@@ -77,8 +77,14 @@ def check(context: Context) -> Iterator[Draft]:
 
 def _declares(context: Context, view: View, item: Item) -> bool:
     """Whether the pods (for egress: any) listen on one of the ports, so that they are most likely meant for the peers."""
-    slots = context.slots if item.direction == "egress" else sum(1 << slot for slot in context.subjects(view.policy, "ingress"))
-    declared = {key for workload in context.workloads(slots) for own in workload.ports for key in (own.number, own.name)}
+    slots = (
+        context.slots
+        if item.direction == "egress"
+        else sum(1 << slot for slot in context.subjects(view.policy, "ingress"))
+    )
+    declared = {
+        key for workload in context.workloads(slots) for own in workload.ports for key in (own.number, own.name)
+    }
     return any(port.get("port") in declared for port in item.ports)
 
 

@@ -111,7 +111,10 @@ def _covering_items(items: Rules) -> dict[int, Rules]:
         out[id(item)] = [
             other
             for outer, other in enumerate(items)
-            if outer != inner and other[0].direction == direction and holds(outer, inner) and (outer < inner or not holds(inner, outer))
+            if outer != inner
+            and other[0].direction == direction
+            and holds(outer, inner)
+            and (outer < inner or not holds(inner, outer))
         ]
     return out
 
@@ -122,7 +125,9 @@ def _asked(item: list[Peer]) -> dict[tuple[str, str], set[str]] | None:
     parts = subject.parts if isinstance(subject, And) else (subject,)
     if any(isinstance(part, Or) for part in parts):
         return None
-    return {(part.scope, part.key): set(part.values) for part in parts if isinstance(part, Label) and part.operator == "in"}
+    return {
+        (part.scope, part.key): set(part.values) for part in parts if isinstance(part, Label) and part.operator == "in"
+    }
 
 
 def _may_cover(outer: dict[tuple[str, str], set[str]] | None, inner: dict[tuple[str, str], set[str]] | None) -> bool:
@@ -169,7 +174,9 @@ def _is_isolated_by(policy: Policy, others: list[Policy]) -> bool:
     own = [(section.checkpoint, one) for section in policy.sections for one in section.isolates]
     return bool(own) and all(
         any(
-            section.checkpoint == checkpoint and includes(other.source, one.source) and includes(other.destination, one.destination)
+            section.checkpoint == checkpoint
+            and includes(other.source, one.source)
+            and includes(other.destination, one.destination)
             for policy in others
             for section in policy.sections
             for other in section.isolates

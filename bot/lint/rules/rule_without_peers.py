@@ -68,4 +68,6 @@ def _is_called(context: Context, view: View) -> bool:
 def _is_meant(view: View, item: Item) -> bool:
     if not item.value:
         return len(view.spec[item.direction]) == 1
-    return item.direction == "egress" and bool(item.ports) and all(port.get("port") in (53, "dns") for port in item.ports)
+    return (
+        item.direction == "egress" and bool(item.ports) and all(port.get("port") in (53, "dns") for port in item.ports)
+    )

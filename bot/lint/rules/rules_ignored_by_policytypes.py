@@ -44,7 +44,9 @@ def check(context: Context) -> Iterator[Draft]:
             if direction in view.types or type(rules) is not list:
                 continue
             if rules:
-                message = f"{words.count(len(rules), f'{direction} rule')} without effect: policyTypes does not name {name}"
+                message = (
+                    f"{words.count(len(rules), f'{direction} rule')} without effect: policyTypes does not name {name}"
+                )
                 edit = Edit("append", ("spec", "policyTypes"), name)
                 yield Draft(RULE, ERROR, view.object, ("spec", direction), message, f"add {name} to policyTypes", edit)
             else:

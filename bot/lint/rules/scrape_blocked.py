@@ -71,7 +71,15 @@ def check(context: Context) -> Iterator[Draft]:
         pods = words.workloads([one.workload for one, _ in found])
         ports = words.ports(one.number for one, _ in found)
         message = f"{target.by} has Prometheus fetch port {ports} of {pods}, and the ingress there does not admit it"
-        yield Draft(RULE, WARNING, by.object, by.path, message, f"allow ingress from Prometheus on port {ports}", about=target.by)
+        yield Draft(
+            RULE,
+            WARNING,
+            by.object,
+            by.path,
+            message,
+            f"allow ingress from Prometheus on port {ports}",
+            about=target.by,
+        )
 
 
 def _monitored(context: Context) -> Iterator[_Target]:
@@ -100,7 +108,11 @@ def _of_services(
         if not all(own.get(key) == value for key, value in labels.items()):
             continue
         for slot, workload in slots_of(context, namespace, selector):
-            reached = [one for one in targets(context, workload) if one.service is service and one.protocol == TCP and one.number]
+            reached = [
+                one
+                for one in targets(context, workload)
+                if one.service is service and one.protocol == TCP and one.number
+            ]
             for end in ends:
                 wanted = {port.get("port") for port in ports if port.get("name") == end.get("port") and end.get("port")}
                 for one in reached:
@@ -129,7 +141,9 @@ def _annotated(context: Context) -> Iterator[_Target]:
 
 def _annotations(value: dict[str, Any]) -> dict[str, Any]:
     spec = _map(value.get("spec"))
-    template = _map(_map(_map(spec.get("jobTemplate")).get("spec")).get("template")) or _map(spec.get("template")) or value
+    template = (
+        _map(_map(_map(spec.get("jobTemplate")).get("spec")).get("template")) or _map(spec.get("template")) or value
+    )
     return _map(_map(template.get("metadata")).get("annotations"))
 
 

@@ -47,7 +47,13 @@ def check(context: Context) -> Iterator[Draft]:
         if selector or annotation(view.object, SELECT_ALL).strip():
             continue
         if "podSelector" not in view.spec:
-            yield Draft(RULE, WARNING, view.object, ("spec",), "there is no podSelector: the policy is for all pods of the namespace")
+            yield Draft(
+                RULE,
+                WARNING,
+                view.object,
+                ("spec",),
+                "there is no podSelector: the policy is for all pods of the namespace",
+            )
         elif selector is not None and view.items:
             pods = context.in_namespace(view.object.namespace)
             meant = _meant(view, pods) if len({w.key for w in pods}) > 1 else None

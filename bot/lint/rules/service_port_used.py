@@ -57,7 +57,13 @@ def check(context: Context) -> Iterator[Draft]:
                         f"{'that one is allowed too' if allowed else 'no rule allows that one'}"
                     )
                     yield Draft(
-                        RULE, WARNING if allowed else ERROR, rule.object, path, message, f"port {target.number}", about=str(number)
+                        RULE,
+                        WARNING if allowed else ERROR,
+                        rule.object,
+                        path,
+                        message,
+                        f"port {target.number}",
+                        about=str(number),
                     )
 
 
@@ -82,4 +88,7 @@ def _is_allowed(context: Context, rule: PortRule, pod: Workload, target: Target)
     if rule.item.direction == "ingress":
         return any(context.reached("ingress", slot, point) & ~(1 << slot) for slot in slots)
     wanted = sum(1 << slot for slot in slots)
-    return any(context.reached("egress", slot, point) & wanted for slot in context.subjects(rule.view.policy, "egress")[:_LOOKED_AT])
+    return any(
+        context.reached("egress", slot, point) & wanted
+        for slot in context.subjects(rule.view.policy, "egress")[:_LOOKED_AT]
+    )

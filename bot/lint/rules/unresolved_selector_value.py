@@ -33,7 +33,9 @@ podSelector:
 """,
 )
 _HINT = re.compile(r"\$[{(]|\{\{|ENC\[|<[A-Za-z]")
-_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.*\}\}|ENC\[[^\]]*\]|<[A-Za-z][A-Za-z0-9 _.-]*>")
+_PLACEHOLDER = re.compile(
+    r"\$\{[^}]*\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.*\}\}|ENC\[[^\]]*\]|<[A-Za-z][A-Za-z0-9 _.-]*>"
+)
 _DEEPEST = 30
 
 
@@ -50,7 +52,14 @@ def check(context: Context) -> Iterator[Draft]:
                 found = tuple(_placeholders(obj.value.get("spec"), ("spec",)))
             memo[("placeholders", id(obj))] = found
         for path, text in found:
-            yield Draft(RULE, WARNING, obj, path, f"`{text[:80]}` was not filled in: what it will be is not known here", about=text)
+            yield Draft(
+                RULE,
+                WARNING,
+                obj,
+                path,
+                f"`{text[:80]}` was not filled in: what it will be is not known here",
+                about=text,
+            )
 
 
 def _placeholders(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

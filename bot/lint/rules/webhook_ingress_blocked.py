@@ -50,7 +50,12 @@ def check(context: Context) -> Iterator[Draft]:
     for obj in context.snapshot.by_kind(*_HOOKS, "APIService"):
         for ref in _refs(obj):
             namespace, name, port = ref.get("namespace"), ref.get("name"), ref.get("port", 443)
-            if type(namespace) is str and type(name) is str and type(port) is int and (namespace, name, port) not in seen:
+            if (
+                type(namespace) is str
+                and type(name) is str
+                and type(port) is int
+                and (namespace, name, port) not in seen
+            ):
                 seen.add((namespace, name, port))
                 yield from _service(context, obj, namespace, name, port)
 
@@ -100,7 +105,9 @@ def _service(context: Context, obj: Object, namespace: str, name: str, port: int
     for slot, workload in slots_of(context, namespace, found[1]):
         if any(is_given(subject, [workload]) for subject in _subjects(context, namespace)):
             return  # a policy selects it by a label that it is given when it is made
-        ends = [one for one in targets(context, workload) if one.service is found[0] and one.port == port and one.number]
+        ends = [
+            one for one in targets(context, workload) if one.service is found[0] and one.port == port and one.number
+        ]
         points = [one.protocol << 16 | one.number for one in ends]
         if not points or not context.isolated("ingress") >> slot & 1 or admits(context, slot, outside(context), points):
             return

@@ -60,7 +60,9 @@ def check(context: Context) -> Iterator[Draft]:
             workload = context.pods[slot]
             told = " and ".join(direction for direction, _ in open_in)
             others = words.count(max(count for _, count in open_in), "workload")
-            message = f"no policy isolates the {told} of `{workload.name}`; in `{namespace}` policies do so for {others}"
+            message = (
+                f"no policy isolates the {told} of `{workload.name}`; in `{namespace}` policies do so for {others}"
+            )
             yield Draft(RULE, WARNING, workload.object, ("metadata", "name"), message, about=told)
 
 
