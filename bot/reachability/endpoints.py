@@ -413,9 +413,7 @@ def _place(entries: list[_Entry], others: list[_Entry], base: Snapshot, head: Sn
             add(slot)
     for entry in regular + others + odd + moved:
         base_slots = tuple([index[id(slot)] for slot in entry.base])
-        head_slots = (
-            base_slots if entry.head == entry.base else tuple([index[id(slot)] for slot in entry.head])
-        )  # slots are equal to themselves alone
+        head_slots = base_slots if entry.head == entry.base else tuple([index[id(slot)] for slot in entry.head])
         bit = (base_slots or head_slots)[0]
         universe.rows[bit] = Row(entry.identity, entry.kind, base_slots, head_slots)
         for slot in (*entry.base, *entry.head):
@@ -456,14 +454,6 @@ def _same_namespace(left: Slot, right: Slot) -> bool:
     """Whether two pods see their namespace alike, so that they may stand in one window."""
     a, b = left.personas[0].attributes.get("namespace"), right.personas[0].attributes.get("namespace")
     return a is b or a == b
-
-
-def bits_of(flags: bytearray) -> int:
-    """An int whose bit i is set where flag i is nonzero (each flag 0 or 1)."""
-    return int(flags.translate(_ZERO_ONE)[::-1] or b"0", 2)
-
-
-_ZERO_ONE = bytes([ord("0")] + [ord("1")] * 255)
 
 
 def indices(bits: int) -> list[int]:

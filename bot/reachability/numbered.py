@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.policies.model import PODS, And, Everything, Expr, HasPort, InAddresses, InNamespace, Label, Nobody, Not, Or
-from bot.reachability.endpoints import bits_of
+from bot.reachability.endpoints import bits_at
 from bot.reachability.slots import label_matches, unknown_address
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bot.manifests.snapshot import Snapshot, Workload
     from bot.policies.model import Lowered, Vocabulary
@@ -56,7 +56,7 @@ class Numbered:
                 if pod is not None:
                     own[number] = pod
                     self.addressed = self.addressed or bool(pod.addresses)
-        self.sides = _bits(self.pods[0]), _bits(self.pods[1])
+        self.sides = bits_at(list(self.pods[0])), bits_at(list(self.pods[1]))
         self._by_id: dict[int, tuple[Expr, int]] = {}
         self._memo: dict[Expr, int] = {}
         self._labels: dict[str, tuple[int, dict[object, int]]] = {}
@@ -198,13 +198,6 @@ def _paired(base: Sequence[Workload], head: Sequence[Workload]) -> list[Member] 
     out = [(key[0], pods[key][0] is not None, pods[key][1] is not None, pods[key]) for key in sorted(pods)]
     out.sort(key=_place)
     return out
-
-
-def _bits(numbers: Collection[int]) -> int:
-    flags = bytearray(max(numbers, default=0) + 1)
-    for number in numbers:
-        flags[number] = 1
-    return bits_of(flags)
 
 
 def _seen(pod: Workload) -> object:

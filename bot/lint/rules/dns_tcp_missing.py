@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.lint.context import item_of
 from bot.lint.finding import INFO, Draft, Edit, Path, Rule
+from bot.lint.written import value_at
 from bot.policies.traffic import TCP, UDP, ports
 
 if TYPE_CHECKING:
@@ -54,15 +55,7 @@ def check(context: Context) -> Iterator[Draft]:
 
 
 def _edit(peer: Peer, path: Path) -> Edit | None:
-    value: object = peer.object.value
-    for step in (*path, "ports"):
-        value = (
-            value[step]
-            if type(value) is list and isinstance(step, int)
-            else value.get(step)
-            if type(value) is dict
-            else None
-        )
+    value = value_at(peer.object.value, (*path, "ports"))
     if peer.object.kind != "NetworkPolicy" or type(value) is not list:
         return None
     return Edit("append", (*path, "ports"), {"protocol": "TCP", "port": 53})

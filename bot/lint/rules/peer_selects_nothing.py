@@ -10,6 +10,7 @@ from bot.lint.finding import ERROR, WARNING, Draft, Edit, Rule
 from bot.lint.matching import namespaces_of
 from bot.lint.near import Near, labels_asked, near_miss
 from bot.lint.operators import is_given, is_negated, pods_of
+from bot.lint.written import value_at
 from bot.policies.model import Label
 
 if TYPE_CHECKING:
@@ -95,15 +96,6 @@ def _edit(peer: Peer, near: Near) -> Edit | None:
         (*peer.path, "podSelector", "matchLabels", near.key),
         (*peer.path, "pods", "podSelector", "matchLabels", near.key),
     ):
-        value: object = peer.object.value
-        for step in at:
-            value = (
-                value[step]
-                if type(value) is list and isinstance(step, int)
-                else value.get(step)
-                if type(value) is dict
-                else None
-            )
-        if value == near.value:
+        if value_at(peer.object.value, at) == near.value:
             return Edit("set", at, near.meant_value)
     return None
